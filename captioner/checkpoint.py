@@ -1,0 +1,134 @@
+"""A model as one safetensors file that explains itself.
+
+The file's header carries, as JSON texts, ``format_version``, ``config`` (a ``ModelConfig``), ``tokenizer`` and
+``provenance`` (recipe, data, commit, scores); its tensors are the model's weights under their module names. Nothing in
+it is ever unpickled. docs/checkpoint-format.md describes it for other programs.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from captioner.config import ModelConfig, from_dict, to_dict
+from captioner.errors import CheckpointError
+from captioner.model import CaptionModel
+from captioner.tokenizers import WordTokenizer, tokenizer_from_dict
+
+FORMAT_VERSION = 1
+HEADER_KEYS = ("format_version", "config", "tokenizer", "provenance")
+SHIPPED = Path(__file__).parent / "flickr8k.safetensors"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a checkpoint file holds.
+
+    Attributes:
+        model: The network, in evaluation mode.
+        tokenizer: From text to token ids and back.
+        provenance: Where it comes from: name, version, recipe, data, commit, scores.
+    """
+
+    model: CaptionModel
+    tokenizer: WordTokenizer
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+
+def save_checkpoint(checkpoint: Checkpoint, path: Path, dtype: torch.dtype = torch.float32) -> None:
+    """Write a checkpoint; an interrupted write leaves the old file as it was.
+
+    Args:
+        checkpoint: What to write.
+        path: Where to.
+        dtype: How floating-point weights are stored; ``torch.float16`` halves the file.
+    """
+    header = {
+        "format_version": FORMAT_VERSION,
+        "config": to_dict(checkpoint.model.config),
+        "tokenizer": checkpoint.tokenizer.to_dict(),
+        "provenance": dict(checkpoint.provenance),
+    }
+    tensors = {
+        name: (value.to(dtype) if value.is_floating_point() else value).detach().cpu().contiguous()
+        for name, value in checkpoint.model.state_dict().items()
+    }
+    write_safetensors(path, tensors, {key: json.dumps(value) for key, value in header.items()})
+
+
+def write_safetensors(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> None:
+    """Write a safetensors file beside its place, then rename it there, so that a half-written one is never seen."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    save_file(tensors, partial, metadata)
+    os.replace(partial, path)
+
+
+def read_header(path: Path | str | None = None) -> dict[str, Any]:
+    """Read what a checkpoint says of itself, without its weights.
+
+    Args:
+        path: The file; ``None`` is the shipped one.
+
+    Returns:
+        The values of ``format_version``, ``config``, ``tokenizer`` and ``provenance``.
+
+    Raises:
+        CheckpointError: If the file is missing, is no checkpoint, or has another format version.
+    """
+    return _parse_header(_open(Path(path or SHIPPED))[0], path or SHIPPED)
+
+
+def load_checkpoint(path: Path | str | None = None) -> Checkpoint:
+    """Build the model that a checkpoint describes and load its weights, as float32 on the CPU.
+
+    Args:
+        path: The file; ``None`` is the shipped one.
+
+    Raises:
+        CheckpointError: If the file is missing, is no checkpoint, has another format version, or its weights do not fit
+            its configuration.
+        ConfigError: If its configuration names something that this version does not know.
+    """
+    source = Path(path or SHIPPED)
+    metadata, tensors = _open(source, weights=True)
+    header = _parse_header(metadata, source)
+    tokenizer = tokenizer_from_dict(header["tokenizer"])
+    model = CaptionModel(from_dict(ModelConfig, header["config"], f"{source}: config"), len(tokenizer))
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise CheckpointError(f"{source}: its weights do not fit its configuration: {error}") from None
+    return Checkpoint(model.eval(), tokenizer, header["provenance"])
+
+
+def _open(path: Path, weights: bool = False) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such checkpoint file")
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in (file.keys() if weights else ())}
+            return file.metadata() or {}, tensors
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path}: not a readable safetensors file: {error}") from None
+
+
+def _parse_header(metadata: Mapping[str, str], path: Path | str) -> dict[str, Any]:
+    missing = [key for key in HEADER_KEYS if key not in metadata]
+    if missing:
+        raise CheckpointError(f"{path}: not a Captioner checkpoint; its header lacks {', '.join(missing)}")
+    try:
+        header = {key: json.loads(metadata[key]) for key in HEADER_KEYS}
+    except json.JSONDecodeError as error:
+        raise CheckpointError(f"{path}: its header is damaged: {error}") from None
+    if header["format_version"] != FORMAT_VERSION:
+        raise CheckpointError(
+            f"{path}: format version {header['format_version']}; this version of Captioner reads {FORMAT_VERSION}"
+        )
+    return header

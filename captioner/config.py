@@ -1,0 +1,106 @@
+"""Frozen dataclasses that describe a model, and a strict way from a dict to a dataclass and back."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from captioner.errors import ConfigError
+
+T = TypeVar("T")
+STRICT = ConfigDict(extra="forbid")
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageConfig:
+    """How an image becomes pixels.
+
+    Attributes:
+        size: Height and width in pixels of the square that the upright image is squashed to.
+        mean: Mean of each RGB channel, subtracted after scaling to [0, 1].
+        std: Standard deviation of each RGB channel, divided by after that.
+    """
+
+    __pydantic_config__ = STRICT
+    size: int = 224
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+
+    def __post_init__(self) -> None:
+        if not 32 <= self.size <= 1024:
+            raise ConfigError(f"image size is {self.size}; it must be between 32 and 1024 pixels")
+        if min(self.std) <= 0:
+            raise ConfigError(f"image std is {self.std}; every channel must be above 0")
+
+
+@dataclasses.dataclass(frozen=True)
+class EncoderConfig:
+    """Which network turns pixels into features.
+
+    Attributes:
+        name: A name in ``captioner.encoders.ENCODERS``.
+    """
+
+    __pydantic_config__ = STRICT
+    name: str = "mobilenet_v2"
+
+
+@dataclasses.dataclass(frozen=True)
+class DecoderConfig:
+    """Which network turns features into words, and its sizes.
+
+    Attributes:
+        name: A name in ``captioner.decoders.DECODERS``.
+        embedding_size: E, the length of a word vector.
+        hidden_size: N, the units of each recurrent layer, and the length that features are projected to.
+        attention_size: A, the units of the additive attention.
+        dropout: Probability with which a unit is dropped in training, from 0 up to but not including 1.
+    """
+
+    __pydantic_config__ = STRICT
+    name: str = "top_down"
+    embedding_size: int = 512
+    hidden_size: int = 512
+    attention_size: int = 512
+    dropout: float = 0.5
+
+    def __post_init__(self) -> None:
+        for field in ("embedding_size", "hidden_size", "attention_size"):
+            if getattr(self, field) < 1:
+                raise ConfigError(f"decoder {field} is {getattr(self, field)}; it must be at least 1")
+        if not 0 <= self.dropout < 1:
+            raise ConfigError(f"decoder dropout is {self.dropout}; it must be at least 0 and below 1")
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig:
+    """Everything that is needed to build a model, besides its vocabulary and its weights."""
+
+    __pydantic_config__ = STRICT
+    image: ImageConfig = dataclasses.field(default_factory=ImageConfig)
+    encoder: EncoderConfig = dataclasses.field(default_factory=EncoderConfig)
+    decoder: DecoderConfig = dataclasses.field(default_factory=DecoderConfig)
+
+
+def from_dict(cls: type[T], values: Mapping[str, Any], source: str = "configuration") -> T:
+    """Build a dataclass from plain values, nested dataclasses included.
+
+    Args:
+        cls: The dataclass to build.
+        values: Its fields; an unknown field is an error, a missing one takes its default.
+        source: Where the values came from, for the message.
+
+    Raises:
+        ConfigError: If a field is unknown or has the wrong type or value; the message names each one.
+    """
+    try:
+        return TypeAdapter(cls).validate_python(dict(values))
+    except ValidationError as error:
+        problems = (f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise ConfigError(f"{source}: " + "; ".join(problems)) from None
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """Return a dataclass as nested dicts of plain values; the inverse of :func:`from_dict`."""
+    return dataclasses.asdict(config)

@@ -1,0 +1,144 @@
+"""The values that flow through the library, in the order in which they are made.
+
+Axis letters: B batch, R decoder rows (B times the rows per image), T time steps, L locations (rows * cols of the
+grid), D grid channels, P vector length, N hidden units, A attention size, V vocabulary, K beams.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, Self, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Features:
+    """What an encoder sees in a batch of images.
+
+    Attributes:
+        vector: ``[B, P]``, the image as one vector.
+        grid: ``[B, L, D]``, the annotation vectors, row by row from the top left.
+        rows: Number of grid rows.
+        cols: Number of grid columns; ``rows * cols == L``.
+    """
+
+    vector: Tensor
+    grid: Tensor
+    rows: int
+    cols: int
+
+
+class DecoderState(Protocol):
+    """What a decoder carries from one time step to the next, one entry per row."""
+
+    def select(self, rows: Tensor) -> Self:
+        """Return the state of the given rows, in that order.
+
+        Args:
+            rows: ``[R']`` row indices; an index may occur several times.
+        """
+        ...
+
+
+StateT = TypeVar("StateT", bound=DecoderState)
+MemoryT = TypeVar("MemoryT")
+
+
+@dataclass(frozen=True)
+class DecoderStep(Generic[StateT]):
+    """What one time step of a decoder gives.
+
+    Attributes:
+        logits: ``[R, V]``, unnormalised scores of the next token.
+        attention: ``[R, L]``, weights that sum to one along L; ``None`` for a decoder that does not attend.
+        state: The state after the step.
+    """
+
+    logits: Tensor
+    attention: Tensor | None
+    state: StateT
+
+
+class Steppable(Protocol[MemoryT, StateT]):
+    """What search needs of a decoder.
+
+    Rows are grouped by image: with R rows and B images, row ``r`` belongs to image ``r // (R // B)``. The memory holds
+    one entry per image, so that beams and reference captions of one image share its keys instead of copying them.
+    """
+
+    @property
+    def device(self) -> torch.device:
+        """Where tokens and states live."""
+        ...
+
+    def prepare(self, features: Features) -> MemoryT:
+        """Compute once what every step needs of the images."""
+        ...
+
+    def begin(self, memory: MemoryT, rows_per_image: int = 1) -> StateT:
+        """Return the state before the first step, for ``B * rows_per_image`` rows."""
+        ...
+
+    def step(self, tokens: Tensor, memory: MemoryT, state: StateT) -> DecoderStep[StateT]:
+        """Read one token per row (``[R]`` ids) and score the next."""
+        ...
+
+
+AnyDecoder = Steppable[Any, Any]
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """One token sequence that search found for one image.
+
+    Attributes:
+        tokens: T token ids after ``<START>``; the last one is ``<END>`` if and only if ``finished``.
+        token_logprobs: T natural-log probabilities, one per token.
+        attention: ``[T, L]`` weights with which each token was chosen, or ``None`` without attention.
+        finished: False if the sequence was cut at the maximum length.
+    """
+
+    tokens: tuple[int, ...]
+    token_logprobs: tuple[float, ...]
+    attention: Tensor | None
+    finished: bool
+
+    @property
+    def log_prob(self) -> float:
+        """The natural-log probability of the whole sequence, ``<END>`` included when it ended."""
+        return sum(self.token_logprobs)
+
+
+@dataclass(frozen=True)
+class Word:
+    """One word of a caption.
+
+    Attributes:
+        text: The word as it stands in the caption.
+        log_prob: Natural-log probability of the word given the image and the words before it.
+    """
+
+    text: str
+    log_prob: float
+
+
+@dataclass(frozen=True)
+class Caption:
+    """A caption of one image, with what the model can say about it.
+
+    Attributes:
+        text: The words, joined.
+        words: The T words in order.
+        log_prob: Natural-log probability of the whole caption, that of its ending included.
+        attention: ``[T, rows, cols]`` float32, one map per word that sums to one, or ``None`` without attention. Cell
+            (row, col) covers that part of the upright image, since the image is squashed to the square that is seen.
+        finished: False if the caption was cut at the maximum length.
+    """
+
+    text: str
+    words: tuple[Word, ...]
+    log_prob: float
+    attention: NDArray[np.float32] | None
+    finished: bool

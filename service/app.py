@@ -1,0 +1,78 @@
+"""The Flask application, put together from its parts."""
+
+from typing import Any
+
+from flask import Flask, Response
+from flask.json.provider import DefaultJSONProvider
+
+from service.api import create_api
+from service.batching import Predictor
+from service.errors import register_errors, request_id
+from service.pages import create_pages
+from service.payloads import MemoryRequest
+from service.settings import DEFAULT_SETTINGS, Settings
+
+FORM_OVERHEAD = 64 * 1024  # bytes that a form may need around the image: boundaries, part headers, options
+MAX_FORM_PARTS = 16
+
+CONTENT_SECURITY_POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self' blob:",
+        "connect-src 'self'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+    )
+)
+SECURITY_HEADERS = {
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+class MemoryFlask(Flask):
+    """Flask, with uploads that never reach the disk."""
+
+    request_class = MemoryRequest
+
+
+class FiniteJSONProvider(DefaultJSONProvider):
+    """Flask's JSON in the order it was written, where NaN and infinity are errors: they are not JSON."""
+
+    sort_keys = False
+
+    def dumps(self, obj: Any, **kwargs: Any) -> str:
+        """Serialize a value."""
+        return super().dumps(obj, allow_nan=False, **kwargs)
+
+
+def create_app(predictor: Predictor, settings: Settings = DEFAULT_SETTINGS) -> Flask:
+    """Return the application.
+
+    Args:
+        predictor: The model that makes the captions.
+        settings: How the service runs.
+    """
+    app = MemoryFlask(__name__, template_folder="static")
+    app.json = FiniteJSONProvider(app)
+    app.config.update(
+        MAX_CONTENT_LENGTH=settings.max_upload_bytes + FORM_OVERHEAD,
+        MAX_FORM_PARTS=MAX_FORM_PARTS,
+    )
+    register_errors(app)
+    app.register_blueprint(create_api(predictor, settings))
+    app.register_blueprint(create_pages(settings))
+    app.after_request(_add_headers)
+    return app
+
+
+def _add_headers(response: Response) -> Response:
+    response.headers.update(SECURITY_HEADERS)
+    response.headers["X-Request-Id"] = request_id()
+    return response

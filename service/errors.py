@@ -1,0 +1,111 @@
+"""Every error as RFC 9457 ``application/problem+json``; the only room that knows their HTTP statuses."""
+
+import logging
+import re
+import secrets
+
+from flask import Flask, Response, current_app, g, jsonify, request
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
+
+from captioner.errors import (
+    CaptionerError,
+    ImageTooLargeError,
+    InvalidImageError,
+    OptionError,
+    UnsupportedImageError,
+)
+
+logger = logging.getLogger(__name__)
+
+
+class BadUploadError(CaptionerError):
+    """The request does not carry exactly one image."""
+
+
+class BusyError(CaptionerError):
+    """As many requests wait for the model as are allowed."""
+
+
+STATUS: dict[type[CaptionerError], int] = {
+    BadUploadError: 400,
+    ImageTooLargeError: 413,
+    UnsupportedImageError: 415,
+    InvalidImageError: 422,
+    OptionError: 422,
+    BusyError: 503,
+}
+RETRY_AFTER_SECONDS = 1
+
+
+def request_id() -> str:
+    """Return the name of this request, the same in the answer, its headers and the log."""
+    if "request_id" not in g:
+        g.request_id = f"req_{secrets.token_hex(8)}"
+    return str(g.request_id)
+
+
+def register_errors(app: Flask) -> None:
+    """Let the application answer every error as a problem."""
+    app.register_error_handler(CaptionerError, _answer_captioner_error)
+    app.register_error_handler(HTTPException, _answer_http_error)
+    app.register_error_handler(Exception, _answer_unexpected_error)
+
+
+def _answer_captioner_error(error: CaptionerError) -> Response:
+    status = STATUS.get(type(error))
+    if status is None:
+        return _answer_unexpected_error(error)
+    words = re.findall("[A-Z][a-z]+", type(error).__name__.removesuffix("Error"))
+    slug, title = "-".join(words).lower(), " ".join(words).capitalize()
+    answer = _problem(status, title, str(error), f"urn:captioner:problem:{slug}")
+    if status == 503:
+        answer.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    return answer
+
+
+def _answer_http_error(error: HTTPException) -> Response:
+    if isinstance(error, RequestEntityTooLarge):
+        return _answer_captioner_error(_too_large())
+    status = error.code or 500
+    answer = _problem(status, error.name, _detail(error))
+    for name, value in error.get_headers(request.environ):
+        if name.lower() != "content-type":
+            answer.headers[name] = value
+    return answer
+
+
+def _answer_unexpected_error(error: Exception) -> Response:
+    logger.error("request %s failed", request_id(), exc_info=error)
+    detail = "Something went wrong in the service; its log says more under this request_id."
+    return _problem(500, "Internal Server Error", detail)
+
+
+def _too_large() -> CaptionerError:
+    length, limit = request.content_length or 0, current_app.config["MAX_CONTENT_LENGTH"]
+    if length > limit:
+        return ImageTooLargeError(f"the upload has {length} bytes; at most {limit} are allowed")
+    return BadUploadError(
+        f"the form has more than {current_app.config['MAX_FORM_PARTS']} parts or a text field of more than "
+        f"{current_app.config['MAX_FORM_MEMORY_SIZE']} bytes; send the image as a file part named 'image'"
+    )
+
+
+def _detail(error: HTTPException) -> str:
+    if isinstance(error, NotFound):
+        return (
+            "There is nothing at this address; captions are made by POST /v1/captions and the page is at /."
+        )
+    if isinstance(error, MethodNotAllowed):
+        allowed = ", ".join(sorted(error.valid_methods or ()))
+        return f"{request.method} is not allowed here; allowed: {allowed}."
+    return error.description or error.name
+
+
+def _problem(status: int, title: str, detail: str, kind: str = "about:blank") -> Response:
+    answer = jsonify(
+        type=kind, title=title, status=status, detail=detail, instance=request.path, request_id=request_id()
+    )
+    answer.status_code = status
+    answer.mimetype = "application/problem+json"
+    answer.headers["Cache-Control"] = "no-store"
+    return answer

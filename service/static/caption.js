@@ -1,0 +1,111 @@
+// A caption as a row of words, of which at most one is active: pointed at, or else selected by key, tap or play.
+
+import { describeAttention, percent } from "./attention.js";
+
+const HINT = "Point at a word, tap it, or use the arrow keys to see where the model looked.";
+
+/** Shows the words, and tells through `onChange(index or null)` which one is active. */
+export class CaptionView {
+  /**
+   * @param {HTMLElement} words Where the word buttons go.
+   * @param {HTMLElement} detail Where the active word is explained.
+   * @param {(index: number | null) => void} onChange Called when another word becomes active.
+   */
+  constructor(words, detail, onChange) {
+    this.words = words;
+    this.detail = detail;
+    this.onChange = onChange;
+    this.load([], null);
+    words.addEventListener("pointerover", (event) => this.point(event));
+    words.addEventListener("pointerleave", () => this.activate({ hovered: null }));
+    words.addEventListener("focusin", (event) => this.select(this.indexOf(event.target)));
+    words.addEventListener("click", (event) => this.select(this.indexOf(event.target)));
+  }
+
+  /** Show the words of a caption as the service gives them. */
+  load(words, grid) {
+    this.hint = grid ? HINT : "";
+    this.explanations = words.map((word) => explain(word, grid));
+    this.buttons = words.map((word, index) => this.button(word, index));
+    this.words.replaceChildren(...this.buttons);
+    [this.hovered, this.selected, this.active] = [null, null, null];
+    this.explain(null);
+  }
+
+  get length() {
+    return this.buttons.length;
+  }
+
+  /** Select a word, or none with null, without moving the focus. */
+  select(index) {
+    if (index === -1) return;
+    this.buttons.forEach((button, i) => {
+      button.tabIndex = i === (index ?? 0) ? 0 : -1;
+    });
+    this.activate({ selected: index });
+  }
+
+  /** Select a word and move the focus there; beyond either end is the end. */
+  focus(index) {
+    const last = this.length - 1;
+    this.buttons[Math.min(last, Math.max(0, index))]?.focus();
+  }
+
+  /** Move by some words from the selected one; without one, start at the end that is moved away from. */
+  step(by) {
+    const start = by > 0 ? -1 : this.length;
+    this.focus((this.selected ?? start) + by);
+  }
+
+  /** Select nothing, and give up the focus. */
+  clear() {
+    if (this.words.contains(document.activeElement)) document.activeElement.blur();
+    this.hovered = null;
+    this.select(null);
+  }
+
+  button(word, index) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "word";
+    button.textContent = word.text;
+    button.tabIndex = index === 0 ? 0 : -1;
+    button.setAttribute("aria-label", `${word.text}: ${this.explanations[index].join(", ")}`);
+    button.style.setProperty("--sure", Math.exp(word.log_prob).toFixed(3));
+    return button;
+  }
+
+  indexOf(element) {
+    return this.buttons.indexOf(element.closest(".word"));
+  }
+
+  point(event) {
+    const index = this.indexOf(event.target);
+    if (event.pointerType !== "touch" && index !== -1) this.activate({ hovered: index });
+  }
+
+  activate(change) {
+    Object.assign(this, change);
+    const active = this.hovered ?? this.selected;
+    if (active === this.active) return;
+    this.active = active;
+    this.buttons.forEach((button, i) => button.classList.toggle("active", i === active));
+    this.explain(active);
+    this.onChange(active);
+  }
+
+  explain(index) {
+    if (index === null) {
+      this.detail.textContent = this.hint;
+      return;
+    }
+    const name = document.createElement("b");
+    name.textContent = this.buttons[index].textContent;
+    this.detail.replaceChildren(name, ` ${this.explanations[index].join(" · ")}`);
+  }
+}
+
+function explain(word, grid) {
+  const sure = `${percent(Math.exp(word.log_prob))} sure`;
+  return word.attention && grid ? [sure, describeAttention(word.attention, ...grid)] : [sure];
+}

@@ -1,0 +1,379 @@
+"""The page in a real Chromium: every way in, every way to look at a word, and nothing from elsewhere."""
+
+import base64
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from flask import Flask
+from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request, expect, sync_playwright
+
+MakePhoto = Callable[..., bytes]
+Serve = Callable[[Flask], AbstractContextManager[str]]
+OpenPage = Callable[..., Page]
+
+pytestmark = pytest.mark.browser
+
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+CELLS = ((0, 0), (1, 5), (3, 3), (6, 0), (6, 6))  # where the fake model looks for its words, as (row, col)
+HOTTEST_CELL = """canvas => {
+    const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+    let best = -1, at = null;
+    for (let i = 0; i < data.length; i += 4) {
+        const light = data[i + 3] && data[i] + data[i + 1] + data[i + 2];
+        if (light > best) [best, at] = [light, i / 4];
+    }
+    const [x, y] = [at % canvas.width, Math.floor(at / canvas.width)];
+    return best > 0 ? [Math.floor(y * 7 / canvas.height), Math.floor(x * 7 / canvas.width)] : null;
+}"""
+WATCH_WORDS = """() => {
+    window.seen = [];
+    const watch = ([change]) => {
+        const active = [...change.target.parentNode.children].findIndex(word => word.matches(".active"));
+        if (active !== -1 && active !== window.seen.at(-1)) window.seen.push(active);
+    };
+    const options = { subtree: true, attributeFilter: ["class"] };
+    new MutationObserver(watch).observe(document.querySelector("#caption"), options);
+}"""
+GIVE_FILE = """([kind, name, type, data]) => {
+    const bytes = Uint8Array.from(atob(data), c => c.charCodeAt(0));
+    const transfer = new DataTransfer();
+    if (name) transfer.items.add(new File([bytes], name, { type }));
+    const options = { bubbles: true, cancelable: true };
+    document.body.dispatchEvent(kind === "paste"
+        ? new ClipboardEvent("paste", { clipboardData: transfer, ...options })
+        : new DragEvent(kind, { dataTransfer: transfer, ...options }));
+}"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    path = shutil.which("chromium") or shutil.which("google-chrome")
+    if path is None:
+        pytest.skip("no Chromium is installed")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(browser: Browser, app: Flask, serve: Serve) -> Iterator[OpenPage]:
+    """Return what opens the page, and fail afterwards if it complained or asked anyone else for anything."""
+    complaints: list[str] = []
+    expected: list[str] = []
+
+    with serve(app) as url:
+
+        def watch(message: ConsoleMessage) -> None:
+            if message.type in ("error", "warning") and not any(text in message.text for text in expected):
+                complaints.append(message.text)
+
+        def check(request: Request) -> None:
+            if urlsplit(request.url).netloc not in (urlsplit(url).netloc, "") and request.url[:5] != "blob:":
+                complaints.append(f"asked {request.url}")
+
+        def open_it(path: str = "/", refused: str = "", **options: Any) -> Page:
+            """Open the page; `refused` is the status of which the console may complain."""
+            expected.extend([f"status of {refused}"] if refused else [])
+            page = browser.new_page(**options)
+            page.on("console", watch)
+            page.on("pageerror", lambda error: complaints.append(str(error)))
+            page.on("request", check)
+            page.goto(url + path)
+            return page
+
+        yield open_it
+        for context in browser.contexts:
+            context.close()
+    assert complaints == []
+
+
+def give(page: Page, kind: str, name: str, data: bytes) -> None:
+    page.evaluate(GIVE_FILE, [kind, name, "image/png", base64.b64encode(data).decode()])
+
+
+def choose(page: Page, data: bytes, name: str = "photo.png") -> None:
+    page.set_input_files("#file", {"name": name, "mimeType": "image/png", "buffer": data})
+
+
+def words(page: Page) -> Locator:
+    return page.locator("#caption .word")
+
+
+def active(page: Page) -> Locator:
+    return page.locator("#caption .word.active")
+
+
+def expect_caption(page: Page, red: int) -> None:
+    expect(words(page)).to_have_text(["a", "photo", "of", "red", str(red)])
+    expect(page.locator("#picture")).to_have_attribute("alt", f"a photo of red {red}")
+    expect(page.get_by_role("status")).to_have_text(f"Caption: a photo of red {red}")
+    expect(page.locator("#timing")).to_contain_text("captioned in")
+
+
+def expect_heat(page: Page, cell: tuple[int, int] | None) -> None:
+    hottest = f"({HOTTEST_CELL})(document.querySelector('#heatmap'))"
+    page.wait_for_function(f"cell => JSON.stringify({hottest}) === JSON.stringify(cell)", arg=cell)
+
+
+def test_a_chosen_photo(open_page: OpenPage, photo: MakePhoto) -> None:
+    page = open_page()
+    choose(page, photo(11))
+    expect_caption(page, 11)
+    choose(page, photo(12))
+    expect_caption(page, 12)
+
+
+@pytest.mark.parametrize("kind", ["drop", "paste"])
+def test_a_dropped_or_pasted_photo(open_page: OpenPage, photo: MakePhoto, kind: str) -> None:
+    page = open_page()
+    give(page, kind, "photo.png", photo(21))
+    expect_caption(page, 21)
+
+
+def test_dragging_is_shown(open_page: OpenPage) -> None:
+    page = open_page()
+    curtain = page.locator(".drop-curtain")
+    expect(curtain).to_be_hidden()
+    give(page, "dragover", "photo.png", b"x")
+    expect(curtain).to_be_visible()
+    give(page, "dragleave", "photo.png", b"x")
+    expect(curtain).to_be_hidden()
+
+
+def test_a_sample(open_page: OpenPage) -> None:
+    page = open_page()
+    samples = page.locator(".samples button")
+    for index in range(samples.count()):
+        samples.nth(index).click()
+        expect(words(page)).to_have_count(5)
+        loaded = (
+            page.locator(".samples img").nth(index).evaluate("image => image.complete && image.naturalWidth")
+        )
+        assert loaded > 300
+
+
+def test_pointing_at_a_word_shows_where_the_model_looked(open_page: OpenPage, photo: MakePhoto) -> None:
+    page = open_page()
+    choose(page, photo())
+    expect_heat(page, None)
+    for index, cell in enumerate(CELLS):
+        words(page).nth(index).hover()
+        expect_heat(page, cell)
+        expect(active(page)).to_have_count(1)
+    expect(page.locator("#detail")).to_have_text("200 29% sure · peak 60% of attention, in the lower right")
+    page.mouse.move(0, 0)
+    expect_heat(page, None)
+    expect(page.locator("#detail")).to_contain_text("Point at a word")
+
+
+@pytest.mark.parametrize("size", [(64, 48), (48, 160), (400, 80)])
+def test_the_heatmap_covers_the_photo_exactly(
+    open_page: OpenPage, photo: MakePhoto, size: tuple[int, int]
+) -> None:
+    page = open_page()
+    choose(page, photo(size=size))
+    expect(words(page)).to_have_count(5)
+    box = page.locator("#picture").bounding_box()
+    assert box == page.locator("#heatmap").bounding_box()
+    assert box is not None
+    assert box["width"] / box["height"] == pytest.approx(size[0] / size[1], rel=0.02)
+
+
+def test_the_photo_is_shown_upright(open_page: OpenPage, photo: MakePhoto) -> None:
+    page = open_page()
+    choose(page, photo(image_format="JPEG", orientation=6, size=(64, 48)))
+    expect(words(page)).to_have_count(5)
+    box = page.locator("#picture").bounding_box()
+    assert box is not None
+    assert box["width"] < box["height"]
+
+
+def test_keys_walk_the_words(open_page: OpenPage, photo: MakePhoto) -> None:
+    page = open_page()
+    choose(page, photo())
+    expect(words(page)).to_have_count(5)
+    steps = {"ArrowRight": 0, "End": 4, "ArrowLeft": 3, "Home": 0}
+    for key, index in steps.items():
+        page.keyboard.press(key)
+        expect(words(page).nth(index)).to_be_focused()
+        expect_heat(page, CELLS[index])
+    page.keyboard.press("ArrowLeft")
+    expect(words(page).nth(0)).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(active(page)).to_have_count(0)
+    expect_heat(page, None)
+
+
+def test_a_caption_is_one_tab_stop(open_page: OpenPage, photo: MakePhoto) -> None:
+    page = open_page()
+    choose(page, photo())
+    expect(words(page)).to_have_count(5)
+    words(page).nth(2).focus()
+    page.keyboard.press("Tab")
+    expect(page.locator("#play")).to_be_focused()
+    page.keyboard.press("Shift+Tab")
+    expect(words(page).nth(2)).to_be_focused()
+
+
+def test_a_tap_shows_a_word(open_page: OpenPage, photo: MakePhoto) -> None:
+    page = open_page(has_touch=True, viewport={"width": 390, "height": 844})
+    choose(page, photo())
+    words(page).nth(3).tap()
+    expect_heat(page, CELLS[3])
+    page.locator("#photo").tap()
+    expect_heat(page, None)
+
+
+def test_playing_shows_each_word_in_turn(open_page: OpenPage, photo: MakePhoto) -> None:
+    page = open_page()
+    choose(page, photo())
+    expect(words(page)).to_have_count(5)
+    page.evaluate(WATCH_WORDS)
+    play = page.locator("#play")
+    play.click()
+    expect(play).to_have_text("Stop")
+    expect(play).to_have_text("Play", timeout=20_000)
+    assert page.evaluate("window.seen") == [0, 1, 2, 3, 4]
+    expect(active(page)).to_have_count(0)
+    expect_heat(page, None)
+
+
+@pytest.mark.parametrize("key", ["Space", "Escape", "ArrowRight"])
+def test_playing_stops(open_page: OpenPage, photo: MakePhoto, key: str) -> None:
+    page = open_page()
+    choose(page, photo())
+    expect(words(page)).to_have_count(5)
+    play = page.locator("#play")
+    play.focus()
+    page.keyboard.press("Space")
+    expect(play).to_have_attribute("aria-pressed", "true")
+    expect(active(page)).to_have_count(1)
+    page.keyboard.press(key)
+    expect(play).to_have_attribute("aria-pressed", "false")
+    expect(active(page)).to_have_count(0 if key == "Escape" else 1)
+
+
+def test_words_say_what_they_mean(open_page: OpenPage, photo: MakePhoto) -> None:
+    page = open_page()
+    choose(page, photo())
+    name = "photo: 61% sure, peak 60% of attention, in the upper right"
+    expect(page.get_by_role("button", name=name)).to_have_text("photo")
+
+
+def test_a_text_file_is_refused_with_the_service_s_words(open_page: OpenPage, photo: MakePhoto) -> None:
+    page = open_page(refused="415")
+    choose(page, b"Dear diary", "diary.txt")
+    expect(page.get_by_role("alert")).to_contain_text("Unsupported image")
+    expect(page.get_by_role("alert")).to_contain_text("JPEG")
+    expect(page.locator("#result")).to_be_hidden()
+    choose(page, photo(5))
+    expect_caption(page, 5)
+    expect(page.get_by_role("alert")).to_be_hidden()
+
+
+def test_a_large_file_is_not_even_sent(open_page: OpenPage) -> None:
+    page = open_page()
+    sent: list[str] = []
+    page.on("request", lambda request: sent.append(request.method))
+    choose(page, bytes(2**20 + 2**18))
+    expect(page.get_by_role("alert")).to_contain_text(
+        "That file has 1.3 MiB; this service takes up to 1.0 MiB."
+    )
+    assert "POST" not in sent
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"), [("paste", "no photo in the clipboard"), ("drop", "Only a file can be dropped")]
+)
+def test_nothing_to_show_is_said(open_page: OpenPage, kind: str, words: str) -> None:
+    page = open_page()
+    give(page, kind, "", b"")
+    expect(page.get_by_role("alert")).to_contain_text(words)
+
+
+def test_a_service_that_is_gone_is_said(open_page: OpenPage, photo: MakePhoto) -> None:
+    page = open_page()
+    page.evaluate("() => { window.fetch = () => Promise.reject(new TypeError('gone')); }")
+    choose(page, photo())
+    expect(page.get_by_role("alert")).to_contain_text("could not be reached")
+
+
+def test_a_new_photo_replaces_one_that_is_on_its_way(open_page: OpenPage, photo: MakePhoto) -> None:
+    page = open_page()
+    page.evaluate(
+        """() => {
+            const send = window.fetch;
+            window.fetch = (url, options) => {
+                window.fetch = send;
+                window.aborted = false;
+                options.signal.addEventListener("abort", () => { window.aborted = true; });
+                const late = () => send(url, { ...options, signal: null });  // as if the abort came too late
+                return new Promise((resolve) => setTimeout(resolve, 300)).then(late);
+            };
+        }"""
+    )
+    choose(page, photo(1))
+    choose(page, photo(2))
+    expect_caption(page, 2)
+    assert page.evaluate("window.aborted")
+    page.wait_for_timeout(500)
+    expect_caption(page, 2)
+
+
+def test_names_and_captions_are_never_markup(open_page: OpenPage, photo: MakePhoto) -> None:
+    page = open_page()
+    page.route(
+        "**/v1/captions",
+        lambda route: route.fulfill(
+            json={
+                "model": {"name": "<img src=x>", "version": "<b>1</b>"},
+                "captions": [
+                    {
+                        "text": "<b>bold</b>",
+                        "words": [{"text": "<b>bold</b>", "log_prob": 0, "attention": None}],
+                    }
+                ],
+                "attention_grid": None,
+                "timing_ms": {"total": 1},
+            }
+        ),
+    )
+    choose(page, photo(), "<img src=x onerror=alert(1)>.png")
+    expect(words(page)).to_have_text(["<b>bold</b>"])
+    words(page).first.hover()
+    expect(page.locator("#detail")).to_have_text("<b>bold</b> 100% sure")
+    expect(page.locator("#timing")).to_have_text("captioned in 1 ms by <img src=x> <b>1</b>")
+    expect(page.locator("#controls")).to_be_hidden()
+
+
+@pytest.mark.parametrize("width", [320, 360, 390, 768, 1280])
+def test_nothing_scrolls_sideways(open_page: OpenPage, photo: MakePhoto, width: int) -> None:
+    page = open_page(viewport={"width": width, "height": 700})
+    for red in (None, 1):
+        if red is not None:
+            choose(page, photo(red, size=(1000, 100)))
+            expect_caption(page, red)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_stillness_is_respected(open_page: OpenPage, photo: MakePhoto) -> None:
+    page = open_page(reduced_motion="reduce")
+    choose(page, photo())
+    expect(words(page)).to_have_count(5)
+    page.evaluate("() => { window.requestAnimationFrame = () => { window.moved = true; }; }")
+    words(page).nth(4).focus()
+    assert page.locator("#heatmap").evaluate(HOTTEST_CELL) == [6, 6]
+    assert not page.evaluate("window.moved")

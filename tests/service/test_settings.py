@@ -1,0 +1,63 @@
+"""Where settings come from, and what they may be."""
+
+from pathlib import Path
+
+import pytest
+
+from captioner.errors import CaptionerError
+from service import Settings
+from service.settings import read_settings
+
+
+def test_defaults_serve_this_machine_only() -> None:
+    assert read_settings([], {}) == Settings()
+    assert Settings().host == "127.0.0.1"
+
+
+def test_a_flag_wins_over_the_environment() -> None:
+    environ = {
+        "CAPTIONER_PORT": "1",
+        "CAPTIONER_BEAM_SIZE": "2",
+        "CAPTIONER_CHECKPOINT": "a.safetensors",
+        "PORT": "9",
+    }
+    settings = read_settings(["--port", "3", "--host", "0.0.0.0"], environ)  # noqa: S104
+    expected = Settings(host="0.0.0.0", port=3, beam_size=2, checkpoint=Path("a.safetensors"))  # noqa: S104
+    assert settings == expected
+
+
+@pytest.mark.parametrize(
+    ("flags", "environ", "words"),
+    [
+        (["--port", "http"], {}, ("--port", "'http'", "whole number")),
+        (
+            [],
+            {"CAPTIONER_PORT": "tcp://10.0.0.1:80"},
+            ("CAPTIONER_PORT", "'tcp://10.0.0.1:80'", "whole number"),
+        ),
+        (["--port", "70000"], {}, ("port is 70000", "65535")),
+        (["--host", ""], {}, ("host",)),
+        (["--max-waiting", "16"], {}, ("max_waiting is 16", "between 1 and 15")),
+        (["--server-threads", "1"], {}, ("server_threads is 1",)),
+        (["--inference-threads", "0"], {}, ("inference_threads is 0",)),
+        (["--max-upload-bytes", "5"], {}, ("max_upload_bytes is 5",)),
+        (["--beam-size", "51"], {}, ("beam_size is 51", "between 1 and 50")),
+        (["--max-length", "0"], {}, ("max_length is 0",)),
+    ],
+)
+def test_what_does_not_fit_is_explained(
+    flags: list[str], environ: dict[str, str], words: tuple[str, ...]
+) -> None:
+    with pytest.raises(CaptionerError) as caught:
+        read_settings(flags, environ)
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_help_lists_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        read_settings(["--help"], {})
+    text = capsys.readouterr().out
+    for name in Settings.__dataclass_fields__:
+        assert f"--{name.replace('_', '-')}" in text
+        assert f"CAPTIONER_{name.upper()}" in text

@@ -1,0 +1,1 @@
+"""Learning: data in COCO format, feature cache, training loop and evaluation."""

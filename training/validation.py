@@ -1,0 +1,32 @@
+"""Captions of a whole set, and their scores."""
+
+from collections.abc import Iterable, Sequence
+
+from tqdm import tqdm
+
+from captioner.decoding import DecodingOptions
+from captioner.predictor import CaptionPredictor
+from captioner.types import Caption, Features
+from training.coco import CaptionedImage
+from training.metrics import MetricReport, score_captions
+
+
+def best_captions(
+    predictor: CaptionPredictor, batches: Iterable[Features], options: DecodingOptions, total: int, what: str
+) -> list[Caption]:
+    """Caption encoded batches of photos, the best caption of each, under a progress bar of ``total`` photos."""
+    captions: list[Caption] = []
+    with tqdm(total=total, desc=what, unit="photo", leave=False) as bar:
+        for features in batches:
+            found = predictor.captions_of(features, options)
+            captions += [best for best, *_ in found]
+            bar.update(len(found))
+    return captions
+
+
+def score(images: Sequence[CaptionedImage], captions: Sequence[Caption]) -> MetricReport:
+    """Score one caption per photo against all of the photo's references."""
+    return score_captions(
+        {image.image_id: caption.text for image, caption in zip(images, captions, strict=True)},
+        {image.image_id: image.captions for image in images},
+    )
