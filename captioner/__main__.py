@@ -78,9 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_caption_arguments(caption)
     inspect = commands.add_parser("inspect", help="print what a checkpoint says of itself, as JSON")
     inspect.set_defaults(run=_inspect)
-    inspect.add_argument(
-        "checkpoint", metavar="FILE", nargs="?", type=Path, help="default: the shipped model"
-    )
+    inspect.add_argument("checkpoint", metavar="FILE", nargs="?", type=Path, help="default: the shipped model")
     return parser
 
 
@@ -98,8 +96,7 @@ def _add_caption_arguments(parser: argparse.ArgumentParser) -> None:
         "--beam-size",
         metavar="K",
         type=int,
-        help="hypotheses kept while searching; 1 is greedy "
-        f"(default: {DEFAULTS.beam_size}, or N where that is more)",
+        help=f"hypotheses kept while searching; 1 is greedy (default: {DEFAULTS.beam_size}, or N where that is more)",
     )
     parser.add_argument(
         "--num-captions", metavar="N", type=int, default=DEFAULTS.num_captions, help="captions per photo"
@@ -107,9 +104,7 @@ def _add_caption_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-length", metavar="M", type=int, default=DEFAULTS.max_length, help="most words of a caption"
     )
-    parser.add_argument(
-        "--json", action="store_true", help="print JSON, with words, probabilities and attention"
-    )
+    parser.add_argument("--json", action="store_true", help="print JSON, with words, probabilities and attention")
     parser.add_argument(
         "--heatmap",
         metavar="OUT",

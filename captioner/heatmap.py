@@ -97,9 +97,7 @@ def contact_sheet(
     if len(caption.attention) != len(caption.words):
         raise OptionError(f"the caption has {len(caption.words)} words but {len(caption.attention)} maps")
     if columns < 1 or not 32 <= tile <= 2048:
-        raise OptionError(
-            f"columns is {columns}, tile is {tile}; at least 1, and 32 to 2048 pixels, are allowed"
-        )
+        raise OptionError(f"columns is {columns}, tile is {tile}; at least 1, and 32 to 2048 pixels, are allowed")
     layout = _layout(image.size, tile, len(caption.words) + 1, columns)
     sheet = _Sheet(layout, caption.text)
     picture = image.convert("RGB").resize(layout.picture, Image.Resampling.LANCZOS)

@@ -77,9 +77,7 @@ class _Reader:
 _READERS = (
     _Reader("JPEG", lambda data: data.startswith(b"\xff\xd8\xff"), _JpegFile),
     _Reader("PNG", lambda data: data.startswith(b"\x89PNG\r\n\x1a\n"), PngImagePlugin.PngImageFile),
-    _Reader(
-        "WEBP", lambda data: data[:4] == b"RIFF" and data[8:12] == b"WEBP", WebPImagePlugin.WebPImageFile
-    ),
+    _Reader("WEBP", lambda data: data[:4] == b"RIFF" and data[8:12] == b"WEBP", WebPImagePlugin.WebPImageFile),
     _Reader("GIF", lambda data: data.startswith((b"GIF87a", b"GIF89a")), GifImagePlugin.GifImageFile),
     _Reader("BMP", lambda data: data.startswith(b"BM"), BmpImagePlugin.BmpImageFile),
 )
@@ -185,9 +183,7 @@ def _looks_like(data: bytes) -> str | None:
 def _refuse(reader: _Reader, error: Exception) -> NoReturn:
     if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
         raise ImageTooLargeError(f"the {reader.format} image has too many pixels") from error
-    raise InvalidImageError(
-        f"the {reader.format} image is truncated or damaged and cannot be decoded"
-    ) from error
+    raise InvalidImageError(f"the {reader.format} image is truncated or damaged and cannot be decoded") from error
 
 
 def _check_size(width: int, height: int, limits: ImageLimits) -> None:
@@ -211,9 +207,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         return image.convert("RGB")
     layer = image.convert("RGBA")
     canvas = Image.new("RGB", layer.size, "white")
-    canvas.paste(
-        layer, mask=layer.getchannel("A")
-    )  # so that colour hidden under full transparency stays hidden
+    canvas.paste(layer, mask=layer.getchannel("A"))  # so that colour hidden under full transparency stays hidden
     return canvas
 
 

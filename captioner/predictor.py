@@ -76,7 +76,13 @@ class CaptionPredictor:
         """
         if not images:
             return []
-        return self.captions_of(self.model(self.transform.batch(images)), options)
+        return self.captions_of(self.encode(images), options)
+
+    @torch.inference_mode()
+    def encode(self, images: Sequence[Image.Image]) -> Features:
+        """Encode a batch of upright RGB images."""
+        features: Features = self.model(self.transform.batch(images))
+        return features
 
     @torch.inference_mode()
     def captions_of(self, features: Features, options: DecodingOptions = DEFAULT_OPTIONS) -> list[list[Caption]]:

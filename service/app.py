@@ -62,6 +62,7 @@ def create_app(predictor: Predictor, settings: Settings = DEFAULT_SETTINGS) -> F
     app = MemoryFlask(__name__, template_folder="static")
     app.json = FiniteJSONProvider(app)
     app.config.update(
+        MAX_UPLOAD_BYTES=settings.max_upload_bytes,
         MAX_CONTENT_LENGTH=settings.max_upload_bytes + FORM_OVERHEAD,
         MAX_FORM_PARTS=MAX_FORM_PARTS,
     )

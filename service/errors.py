@@ -35,6 +35,7 @@ STATUS: dict[type[CaptionerError], int] = {
     BusyError: 503,
 }
 RETRY_AFTER_SECONDS = 1
+MEBIBYTE = 2**20
 
 
 def request_id() -> str:
@@ -81,20 +82,21 @@ def _answer_unexpected_error(error: Exception) -> Response:
 
 
 def _too_large() -> CaptionerError:
-    length, limit = request.content_length or 0, current_app.config["MAX_CONTENT_LENGTH"]
-    if length > limit:
-        return ImageTooLargeError(f"the upload has {length} bytes; at most {limit} are allowed")
+    length, config = request.content_length or 0, current_app.config
+    if length > config["MAX_CONTENT_LENGTH"]:
+        return ImageTooLargeError(
+            f"the upload has {length / MEBIBYTE:.2f} MiB; "
+            f"an image may have at most {config['MAX_UPLOAD_BYTES'] / MEBIBYTE:.2f} MiB"
+        )
     return BadUploadError(
-        f"the form has more than {current_app.config['MAX_FORM_PARTS']} parts or a text field of more than "
-        f"{current_app.config['MAX_FORM_MEMORY_SIZE']} bytes; send the image as a file part named 'image'"
+        f"the form has more than {config['MAX_FORM_PARTS']} parts or a text field of more than "
+        f"{config['MAX_FORM_MEMORY_SIZE']} bytes; send the image as a file part named 'image'"
     )
 
 
 def _detail(error: HTTPException) -> str:
     if isinstance(error, NotFound):
-        return (
-            "There is nothing at this address; captions are made by POST /v1/captions and the page is at /."
-        )
+        return "There is nothing at this address; captions are made by POST /v1/captions and the page is at /."
     if isinstance(error, MethodNotAllowed):
         allowed = ", ".join(sorted(error.valid_methods or ()))
         return f"{request.method} is not allowed here; allowed: {allowed}."

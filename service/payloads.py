@@ -18,9 +18,7 @@ from service.errors import BadUploadError
 
 IMAGE_FIELD = "image"
 RANGES = {"beam_size": (1, MAX_BEAM_SIZE), "num_captions": (1, MAX_BEAM_SIZE), "max_length": (1, MAX_LENGTH)}
-DECIMALS = (
-    6  # of log-probabilities and attention weights: far below what float32 can tell apart after a network
-)
+DECIMALS = 6  # of log-probabilities and attention weights: far below what float32 can tell apart after a network
 
 
 class MemoryRequest(Request):

@@ -26,16 +26,12 @@ class Settings:
 
     host: str = field(default="127.0.0.1", metadata=_row("address to listen on; 0.0.0.0 is every one", str))
     port: int = field(default=8000, metadata=_row("port to listen on; 0 takes any free one"))
-    checkpoint: Path | None = field(
-        default=None, metadata=_row("the model's file; none is the shipped model", Path)
-    )
+    checkpoint: Path | None = field(default=None, metadata=_row("the model's file; none is the shipped model", Path))
     inference_threads: int | None = field(
         default=None, metadata=_row("CPU threads of the model; none is torch's choice")
     )
     server_threads: int = field(default=16, metadata=_row("threads that answer requests"))
-    max_waiting: int = field(
-        default=8, metadata=_row("images that may wait for the model; more are answered 503")
-    )
+    max_waiting: int = field(default=8, metadata=_row("images that may wait for the model; more are answered 503"))
     max_upload_bytes: int = field(default=20 * 2**20, metadata=_row("most bytes of an uploaded image"))
     beam_size: int = field(default=5, metadata=_row("beams of the search when a request does not say"))
     max_length: int = field(default=20, metadata=_row("most words of a caption when a request does not say"))
@@ -47,9 +43,7 @@ class Settings:
         if self.inference_threads is not None:
             _check_range("inference_threads", self.inference_threads, 1, 1024)
         _check_range("server_threads", self.server_threads, 2, 1024)
-        _check_range(
-            "max_waiting", self.max_waiting, 1, self.server_threads - 1, " (some threads must stay free)"
-        )
+        _check_range("max_waiting", self.max_waiting, 1, self.server_threads - 1, " (some threads must stay free)")
         _check_range("max_upload_bytes", self.max_upload_bytes, 1024, 2**30)
         self.options()
 
@@ -99,9 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     for row in fields(Settings):
         default = "none" if row.default is None else row.default
         text = f"{row.metadata['meaning']} (default: {default}; or set {_variable(row.name)})"
-        parser.add_argument(
-            _flag(row.name), help=text, metavar="N" if row.metadata["read"] is int else "TEXT"
-        )
+        parser.add_argument(_flag(row.name), help=text, metavar="N" if row.metadata["read"] is int else "TEXT")
     return parser
 
 

@@ -1,5 +1,6 @@
 """The order in which a run sees photos and captions: a pure function of seed, epoch and position."""
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -64,14 +65,15 @@ class CaptionBatches:
         self.size = size
         self.seed = seed
         self.captions = [
-            [[*tokenizer.encode(text), tokenizer.eos_id][: max_words + 1] for text in image.captions] for image in images
+            [[*tokenizer.encode(text), tokenizer.eos_id][: max_words + 1] for text in image.captions]
+            for image in images
         ]
         self.captions_per_image = max(map(len, self.captions))
         self.mirrorable = torch.tensor([not any(map(SIDED.search, image.captions)) for image in images])
 
     def __len__(self) -> int:
         """Batches of an epoch; the last one may be smaller."""
-        return -(-len(self.images) // self.size)
+        return math.ceil(len(self.images) / self.size)
 
     def batch(self, epoch: int, position: int) -> Batch:
         """Return one batch of an epoch, positions counted from 0."""

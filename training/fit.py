@@ -18,8 +18,8 @@ def start(recipe: Recipe) -> Trainer:
     """
     if (recipe.run_dir / "recipe.json").exists():
         raise TrainingError(
-            f"{recipe.run_dir} already holds a run; go on with --resume {recipe.run_dir}, or give this one another name "
-            "with --set name=NAME"
+            f"{recipe.run_dir} already holds a run; go on with --resume {recipe.run_dir}, "
+            "or give this one another name with --set name=NAME"
         )
     trainer = Trainer(recipe, set_up(recipe))
     recipe.run_dir.mkdir(parents=True, exist_ok=True)

@@ -53,7 +53,9 @@ class Trainer:
             if training.average
             else None
         )
-        self.optimizer = torch.optim.AdamW(_parameter_groups(self.decoder, training), lr=training.learning_rate, fused=True)
+        self.optimizer = torch.optim.AdamW(
+            _parameter_groups(self.decoder, training), lr=training.learning_rate, fused=True
+        )
         self.progress = Progress()
         self.total_steps = training.epochs * len(bench.batches)
         self.low_precision = training.precision == "bfloat16" or (training.precision == "auto" and _fast_bfloat16())
@@ -126,8 +128,9 @@ class Trainer:
         value = float(loss.detach())
         if not math.isfinite(value):
             raise TrainingError(
-                f"the loss became {value} in epoch {self.progress.epoch + 1}, batch {self.progress.position + 1} (images "
-                f"{', '.join(map(str, batch.image_ids))}); try a lower learning rate. The last saved state is intact."
+                f"the loss became {value} in epoch {self.progress.epoch + 1}, batch {self.progress.position + 1} "
+                f"(images {', '.join(map(str, batch.image_ids))}); try a lower learning rate. "
+                "The last saved state is intact."
             )
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]

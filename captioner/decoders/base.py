@@ -55,4 +55,3 @@ class Decoder(nn.Module, Generic[MemoryT, StateT], ABC):
         Returns:
             Logits ``[R, T, V]`` of the token after each one read, and attention ``[R, T, L]`` or ``None``.
         """
-

@@ -24,7 +24,7 @@ export class CaptionView {
 
   /** Show the words of a caption as the service gives them. */
   load(words, grid) {
-    this.hint = grid ? HINT : "";
+    this.hint = grid && words.length ? HINT : "";
     this.explanations = words.map((word) => explain(word, grid));
     this.buttons = words.map((word, index) => this.button(word, index));
     this.words.replaceChildren(...this.buttons);

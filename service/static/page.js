@@ -52,7 +52,8 @@ function showPhoto(photo) {
   picture.alt = "Your photo, not yet described";
   picture.src = URL.createObjectURL(photo);
   part("result").hidden = false;
-  showWaiting(true, "Looking at the photo…");
+  part("photo").classList.add("waiting");
+  showStatus("Looking at the photo…", true);
   part("result").scrollIntoView({ block: "nearest" });
 }
 
@@ -61,19 +62,21 @@ function fitPhoto() {
   part("photo").style.setProperty("--ratio", naturalWidth / naturalHeight);
 }
 
-function showWaiting(waiting, status) {
-  part("photo").classList.toggle("waiting", waiting);
-  part("status").classList.toggle("visually-hidden", !waiting); // once the words are there, it is for screen readers
-  part("status").textContent = status;
+/** Tell how things stand; what the page shows anyway is told to screen readers only. */
+function showStatus(text, visible) {
+  part("status").classList.toggle("visually-hidden", !visible);
+  part("status").textContent = text;
 }
 
 function showAnswer(answer) {
   const [best] = answer.captions;
+  const found = best.words.length > 0;
   heatmap.load(best.words.map((word) => word.attention), ...(answer.attention_grid ?? [0, 0]));
   caption.load(best.words, answer.attention_grid);
-  showWaiting(false, `Caption: ${best.text}`);
-  part("picture").alt = best.text;
-  part("controls").hidden = !answer.attention_grid;
+  showStatus(found ? `Caption: ${best.text}` : "The model found no words for this photo.", !found);
+  part("photo").classList.remove("waiting");
+  part("picture").alt = best.text || "Your photo";
+  part("controls").hidden = !answer.attention_grid || !found;
   const { name, version } = answer.model;
   part("timing").textContent = `captioned in ${Math.round(answer.timing_ms.total)} ms by ${name} ${version}`;
 }
@@ -85,10 +88,11 @@ function showProblem(error) {
   part("problem-title").textContent = error.title ?? "That did not work";
   part("problem-detail").textContent = error instanceof Problem ? error.message : "Please try another photo.";
   part("problem").hidden = false;
+  part("problem").scrollIntoView({ block: "nearest" });
 }
 
 function showPlaying(playing) {
-  part("play").setAttribute("aria-pressed", playing);
+  part("play").classList.toggle("playing", playing);
   part("play-label").textContent = playing ? "Stop" : "Play";
 }
 

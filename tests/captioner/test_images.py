@@ -324,9 +324,7 @@ def bombs() -> dict[str, bytes]:
     frame = jpeg.index(b"\xff\xc0") + 5
     bmp = encode(noise(), "BMP")
     gif = b"GIF89a" + struct.pack("<HHBBB", 16, 16, 0, 0, 0) + b","
-    webp = (
-        b"VP8X" + struct.pack("<I", 10) + bytes(4) + (16382).to_bytes(3, "little") * 2 + b"VP8L" + bytes(20)
-    )
+    webp = b"VP8X" + struct.pack("<I", 10) + bytes(4) + (16382).to_bytes(3, "little") * 2 + b"VP8L" + bytes(20)
     return {
         "png": encode(noise(), "PNG")[:8]
         + chunk(b"IHDR", struct.pack(">IIBBBBB", big, big, 8, 2, 0, 0, 0))
@@ -409,9 +407,7 @@ def test_mutated_files_raise_nothing_but_image_errors(data: st.DataObject) -> No
 
 @settings(max_examples=200, deadline=None)
 @given(
-    prefix=st.sampled_from(
-        [b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"BM", b"RIFF\4\0\0\0WEBPVP8 "]
-    ),
+    prefix=st.sampled_from([b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"BM", b"RIFF\4\0\0\0WEBPVP8 "]),
     body=st.binary(max_size=200),
 )
 def test_arbitrary_bytes_raise_nothing_but_image_errors(prefix: bytes, body: bytes) -> None:

@@ -131,9 +131,7 @@ def test_bad_files_are_reported_and_skipped(
         assert words in complaint
 
 
-def test_nothing_but_bad_files(
-    capsys: pytest.CaptureFixture[str], predictor: FakePredictor, folder: Path
-) -> None:
+def test_nothing_but_bad_files(capsys: pytest.CaptureFixture[str], predictor: FakePredictor, folder: Path) -> None:
     assert run(capsys, "caption", folder / "notes.txt")[:2] == (1, [])
     assert predictor.batches == []
 
@@ -160,9 +158,7 @@ def test_json(capsys: pytest.CaptureFixture[str], predictor: FakePredictor, fold
     assert np.array_equal(first["attention"], ATTENTION)
 
 
-def test_json_without_attention(
-    capsys: pytest.CaptureFixture[str], predictor: FakePredictor, folder: Path
-) -> None:
+def test_json_without_attention(capsys: pytest.CaptureFixture[str], predictor: FakePredictor, folder: Path) -> None:
     predictor.attention = None
     value = json.loads(run(capsys, "caption", folder / "b.jpg", "--json")[1][0])
     assert value["attention_grid"] is value["captions"][0]["attention"] is None
@@ -225,9 +221,7 @@ def test_usage_errors(arguments: list[str], capsys: pytest.CaptureFixture[str]) 
     assert "usage" in capsys.readouterr().err
 
 
-def test_options_out_of_range(
-    capsys: pytest.CaptureFixture[str], predictor: FakePredictor, folder: Path
-) -> None:
+def test_options_out_of_range(capsys: pytest.CaptureFixture[str], predictor: FakePredictor, folder: Path) -> None:
     status, _, errors = run(capsys, "caption", folder / "b.jpg", "--beam-size", 0)
     assert status == 2
     assert errors.startswith("captioner: beam_size is 0")
@@ -305,9 +299,7 @@ def test_a_closed_pipe_is_no_drama(tmp_path: Path) -> None:
     os.close(reader)  # as when the output goes to a program that has ended
     command = [sys.executable, "-m", "captioner", "inspect", str(path)]
     buffered = {**os.environ, "PYTHONUNBUFFERED": ""}  # so that something is left to write at the very end
-    found = subprocess.run(
-        command, stdout=writer, stderr=subprocess.PIPE, check=False, cwd=ROOT, env=buffered
-    )
+    found = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, check=False, cwd=ROOT, env=buffered)
     os.close(writer)
     assert (found.returncode, found.stderr) == (141, b"")
 

@@ -50,9 +50,7 @@ class FakePredictor:
 
     def captions(self, images: Sequence[Image.Image], options: DecodingOptions) -> list[list[Caption]]:
         best = [fake_caption(image) for image in images]
-        return [
-            [replace(caption, log_prob=-4.0 - k) for k in range(options.num_captions)] for caption in best
-        ]
+        return [[replace(caption, log_prob=-4.0 - k) for k in range(options.num_captions)] for caption in best]
 
 
 @pytest.fixture

@@ -125,9 +125,7 @@ def test_options_come_from_query_or_form(
     assert len(answers[0].get_json()["captions"]) == expected.num_captions
 
 
-def test_each_of_many_requests_gets_its_own_answer_from_one_thread(
-    recorder: Recorder, photo: MakePhoto
-) -> None:
+def test_each_of_many_requests_gets_its_own_answer_from_one_thread(recorder: Recorder, photo: MakePhoto) -> None:
     app = create_app(recorder, Settings(max_waiting=64, server_threads=65))
 
     def caption(red: int) -> str:

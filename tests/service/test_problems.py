@@ -72,7 +72,7 @@ def test_an_empty_body(client: FlaskClient) -> None:
 def test_an_upload_of_too_many_bytes(client: FlaskClient, encode: Encode, extra: int) -> None:
     data = b"\xff\xd8\xff" + bytes(2**20 + extra)
     for response in (client.post(URL, data=data), client.post(URL, **encode(data))):
-        assert_problem(response, 413)
+        assert_problem(response, 413, "MiB", "at most 1.00 MiB")
         assert response.get_json()["type"] == "urn:captioner:problem:image-too-large"
 
 
@@ -159,9 +159,7 @@ def test_every_image_and_option_error_has_a_status() -> None:
     assert set(named) <= set(STATUS)
 
 
-@pytest.mark.parametrize(
-    "path", ["/", "/livez", "/readyz", "/nowhere", URL, "/static/page.js", "/static/icon.svg"]
-)
+@pytest.mark.parametrize("path", ["/", "/livez", "/readyz", "/nowhere", URL, "/static/page.js", "/static/icon.svg"])
 @pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS"])
 def test_every_answer_is_guarded(client: FlaskClient, path: str, method: str) -> None:
     with client.open(path, method=method) as response:

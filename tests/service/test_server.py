@@ -32,9 +32,7 @@ def address(app: Flask, serve: Serve) -> Iterator[tuple[str, int]]:
         yield str(parts.hostname), int(parts.port or 0)
 
 
-def post(
-    address: tuple[str, int], data: Any, headers: dict[str, str] | None = None
-) -> tuple[int, dict[str, Any]]:
+def post(address: tuple[str, int], data: Any, headers: dict[str, str] | None = None) -> tuple[int, dict[str, Any]]:
     connection = http.client.HTTPConnection(*address, timeout=20)
     try:
         connection.request("POST", URL, data, headers or {})
@@ -53,9 +51,7 @@ def exchange(address: tuple[str, int], request: bytes) -> bytes:
 
 
 def is_alive(address: tuple[str, int]) -> bool:
-    return exchange(address, b"GET /livez HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").startswith(
-        b"HTTP/1.1 200"
-    )
+    return exchange(address, b"GET /livez HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").startswith(b"HTTP/1.1 200")
 
 
 def test_form_raw_and_chunked_uploads(address: tuple[str, int], photo: MakePhoto, encode: Encode) -> None:
@@ -71,9 +67,7 @@ def test_form_raw_and_chunked_uploads(address: tuple[str, int], photo: MakePhoto
 
 
 @pytest.mark.parametrize("kilobytes", [1025, 1200, 2000])
-def test_an_upload_that_is_too_large_is_told_so(
-    address: tuple[str, int], kilobytes: int, encode: Encode
-) -> None:
+def test_an_upload_that_is_too_large_is_told_so(address: tuple[str, int], kilobytes: int, encode: Encode) -> None:
     data = b"\xff\xd8\xff" + bytes(kilobytes * KILOBYTE)
     form = encode(data)
     for status, problem in (post(address, data), post(address, form["data"], form["headers"])):

@@ -45,9 +45,7 @@ def test_a_flag_wins_over_the_environment() -> None:
         (["--max-length", "0"], {}, ("max_length is 0",)),
     ],
 )
-def test_what_does_not_fit_is_explained(
-    flags: list[str], environ: dict[str, str], words: tuple[str, ...]
-) -> None:
+def test_what_does_not_fit_is_explained(flags: list[str], environ: dict[str, str], words: tuple[str, ...]) -> None:
     with pytest.raises(CaptionerError) as caught:
         read_settings(flags, environ)
     for word in words:

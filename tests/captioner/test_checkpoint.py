@@ -1,0 +1,92 @@
+"""The checkpoint file: whole, strict, never half-written."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from captioner import checkpoint as module
+from captioner.checkpoint import Checkpoint, load_checkpoint, read_header, save_checkpoint
+from captioner.errors import CheckpointError, ConfigError
+
+
+def rewrite(source: Path, target: Path, **changes: object) -> Path:
+    """Copy a checkpoint with other header values; ``None`` drops a key."""
+    with safe_open(source, framework="pt") as file:
+        metadata = dict(file.metadata())
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    for key, value in changes.items():
+        metadata.pop(key)
+        if value is not None:
+            metadata[key] = json.dumps(value)
+    save_file(tensors, target, metadata)
+    return target
+
+
+def test_round_trip(small_checkpoint: Checkpoint, small_checkpoint_file: Path) -> None:
+    loaded = load_checkpoint(small_checkpoint_file)
+    assert loaded.model.config == small_checkpoint.model.config
+    assert loaded.tokenizer.to_dict() == small_checkpoint.tokenizer.to_dict()
+    assert loaded.provenance == {"name": "small", "version": "7"}
+    assert not loaded.model.training
+    for name, value in small_checkpoint.model.state_dict().items():
+        assert torch.equal(loaded.model.state_dict()[name], value), name
+
+
+def test_half_precision_halves_the_file_and_loads_as_float32(small_checkpoint: Checkpoint, tmp_path: Path) -> None:
+    whole, half = tmp_path / "whole.safetensors", tmp_path / "half.safetensors"
+    save_checkpoint(small_checkpoint, whole)
+    save_checkpoint(small_checkpoint, half, torch.float16)
+    assert half.stat().st_size < 0.55 * whole.stat().st_size
+    for name, value in load_checkpoint(half).model.state_dict().items():
+        original = small_checkpoint.model.state_dict()[name]
+        assert value.dtype == original.dtype
+        torch.testing.assert_close(value, original, rtol=1e-3, atol=1e-5)
+
+
+def test_the_header_reads_without_weights(small_checkpoint_file: Path) -> None:
+    header = read_header(small_checkpoint_file)
+    assert header["format_version"] == 1
+    assert header["config"]["encoder"]["name"] == "mobilenet_v2"
+    assert header["tokenizer"]["vocabulary"][:2] == ["a", "dog"]
+
+
+def test_an_interrupted_write_leaves_the_old_file(
+    small_checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(b"the old one")
+
+    def fail(tensors: object, target: Path, metadata: object) -> None:
+        Path(target).write_bytes(b"half of it")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "save_file", fail)
+    with pytest.raises(KeyboardInterrupt):
+        save_checkpoint(small_checkpoint, path)
+    assert path.read_bytes() == b"the old one"
+
+
+def test_what_cannot_be_used_is_refused(small_checkpoint_file: Path, tmp_path: Path) -> None:
+    target = tmp_path / "changed.safetensors"
+    with pytest.raises(CheckpointError, match="no such checkpoint file"):
+        load_checkpoint(tmp_path / "nowhere.safetensors")
+    target.write_bytes(b"not safetensors")
+    with pytest.raises(CheckpointError, match="not a readable safetensors file"):
+        load_checkpoint(target)
+    target.write_bytes(small_checkpoint_file.read_bytes()[:-100])
+    with pytest.raises(CheckpointError, match="not a readable safetensors file"):
+        load_checkpoint(target)
+    with pytest.raises(CheckpointError, match="its header lacks tokenizer"):
+        load_checkpoint(rewrite(small_checkpoint_file, target, tokenizer=None))
+    with pytest.raises(CheckpointError, match="format version 99; this version of Captioner reads 1"):
+        load_checkpoint(rewrite(small_checkpoint_file, target, format_version=99))
+    with pytest.raises(CheckpointError, match="weights do not fit"):
+        load_checkpoint(rewrite(small_checkpoint_file, target, config={"decoder": {"hidden_size": 13}}))
+    with pytest.raises(ConfigError, match="unknown decoder 'oracle'"):
+        load_checkpoint(rewrite(small_checkpoint_file, target, config={"decoder": {"name": "oracle"}}))
+    with pytest.raises(ConfigError, match="image.sise"):
+        load_checkpoint(rewrite(small_checkpoint_file, target, config={"image": {"sise": 64}}))

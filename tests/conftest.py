@@ -1,0 +1,43 @@
+"""What several test folders need: a small model that has learnt nothing, and pictures to show it."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from captioner.checkpoint import Checkpoint, save_checkpoint
+from captioner.config import DecoderConfig, ImageConfig, ModelConfig
+from captioner.model import CaptionModel
+from captioner.tokenizers import WordTokenizer
+from tests.networks import calibrate
+from tests.pictures import noise_image
+
+WORDS = ("a", "dog", "runs", "on", "the", "grass", "two", "children", "'s", "ball")
+
+
+@pytest.fixture(scope="session")
+def small_checkpoint() -> Checkpoint:
+    """A model for 64-pixel images, with random weights that make it talkative."""
+    torch.manual_seed(0)
+    config = ModelConfig(
+        image=ImageConfig(size=64), decoder=DecoderConfig(embedding_size=8, hidden_size=12, attention_size=6)
+    )
+    tokenizer = WordTokenizer(WORDS)
+    model = CaptionModel(config, len(tokenizer))
+    calibrate(model.encoder)
+    for parameter in model.decoder.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)
+    return Checkpoint(model, tokenizer, {"name": "small", "version": "7"})
+
+
+@pytest.fixture(scope="session")
+def small_checkpoint_file(small_checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("checkpoint") / "small.safetensors"
+    save_checkpoint(small_checkpoint, path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def pictures() -> list[Image.Image]:
+    return [noise_image(seed, 60 + 10 * seed, 80) for seed in range(6)]

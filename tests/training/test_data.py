@@ -1,0 +1,197 @@
+"""Annotations, the feature cache, and the order of batches."""
+
+import copy
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import ImageOps
+
+from captioner.checkpoint import Checkpoint
+from captioner.images import ImageTransform, read_image
+from captioner.model import CaptionModel
+from captioner.tokenizers import WordTokenizer
+from tests.pictures import noise_image
+from training import features as module
+from training.batches import CaptionBatches
+from training.coco import CaptionedImage, load_captioned_images
+from training.errors import DataError
+from training.features import CachedFeatures, cache_features
+
+
+@pytest.fixture(scope="module")
+def images(dataset: Path) -> list[CaptionedImage]:
+    return load_captioned_images(dataset / "train.json", dataset / "train")
+
+
+@pytest.fixture(scope="module")
+def model(small_checkpoint: Checkpoint) -> CaptionModel:
+    return small_checkpoint.model
+
+
+def test_photos_come_by_id_with_all_their_captions(images: list[CaptionedImage]) -> None:
+    assert [image.image_id for image in images] == list(range(1000, 1014))
+    assert images[3].captions == (
+        "the ball runs on the grass",
+        "the ball plays on the grass .",
+        "the ball is on the grass",
+    )
+    assert images[3].path.name == "3.png"
+
+
+def test_unusable_annotations_are_refused(dataset: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.json"
+    with pytest.raises(DataError, match="not a readable COCO captions file"):
+        load_captioned_images(broken, dataset / "train")
+    for content in ("{", "[]", '{"images": [{"id": 1}], "annotations": [{"image_id": 1}]}'):
+        broken.write_text(content)
+        with pytest.raises(DataError, match="not a readable COCO captions file"):
+            load_captioned_images(broken, dataset / "train")
+    broken.write_text(json.dumps({"images": [{"id": 1, "file_name": "x.jpg"}], "annotations": []}))
+    with pytest.raises(DataError, match="no image in it has a caption"):
+        load_captioned_images(broken, dataset / "train")
+    with pytest.raises(DataError, match=r"14 of 14 photos are missing, such as .*0\.png"):
+        load_captioned_images(dataset / "train.json", tmp_path)
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_cached_features_are_what_the_encoder_gives(
+    images: list[CaptionedImage], model: CaptionModel, tmp_path: Path, mirrored: bool
+) -> None:
+    cached = cache_features(model, [image.path for image in images], tmp_path, mirrored)
+    picture = read_image(images[5].path.read_bytes())
+    pixels = ImageTransform(model.config.image)(ImageOps.mirror(picture) if mirrored else picture)
+    with torch.inference_mode():
+        expected = model(pixels.unsqueeze(0))
+    found = cached.batch([5])
+    torch.testing.assert_close(found.grid, expected.grid, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(found.vector, expected.vector, rtol=1e-3, atol=1e-3)
+    assert (found.rows, found.cols) == (expected.rows, expected.cols)
+
+
+def test_a_cache_is_built_once_and_never_used_when_stale(
+    images: list[CaptionedImage], small_checkpoint: Checkpoint, tmp_path: Path
+) -> None:
+    photos = []
+    for image in images[:3]:
+        photos.append(tmp_path / image.path.name)
+        photos[-1].write_bytes(image.path.read_bytes())
+    root = tmp_path / "cache"
+    model = copy.deepcopy(small_checkpoint.model)
+    first = cache_features(model, photos, root)
+    cache_features(model, photos, root)
+    assert len(list(root.iterdir())) == 1
+    noise_image(77).save(photos[1])  # another photo under the same name
+    changed = cache_features(model, photos, root)
+    assert len(list(root.iterdir())) == 2
+    assert not np.array_equal(first.grid[1], changed.grid[1])
+    assert np.array_equal(first.grid[0], changed.grid[0])
+    with torch.no_grad():
+        next(model.encoder.parameters()).mul_(1.01)
+    cache_features(model, photos, root)
+    assert len(list(root.iterdir())) == 3
+
+
+def test_an_interrupted_build_goes_on(
+    images: list[CaptionedImage], model: CaptionModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos = [image.path for image in images]
+    monkeypatch.setattr(module, "BATCH", 2)
+    monkeypatch.setattr(module, "NOTE_EVERY", 1)
+    encode, calls = module._Build._encode, []
+
+    def interrupted(self: module._Build, start: int) -> object:
+        calls.append(start)
+        if len(calls) == 5:
+            raise KeyboardInterrupt
+        return encode(self, start)
+
+    monkeypatch.setattr(module._Build, "_encode", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        cache_features(model, photos, tmp_path / "cut")
+    cut = cache_features(model, photos, tmp_path / "cut")
+    assert calls[5:] == [0, 6, 8, 10, 12]  # one look at the shapes, then the rest
+    whole = cache_features(model, photos, tmp_path / "whole")
+    assert np.array_equal(cut.grid, whole.grid)
+    assert np.array_equal(cut.vector, whole.vector)
+
+
+def test_an_unreadable_photo_is_named(model: CaptionModel, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.jpg"
+    bad.write_bytes(b"nothing")
+    with pytest.raises(DataError, match=r"bad\.jpg"):
+        cache_features(model, [bad], tmp_path / "cache")
+
+
+def numbered(count: int, sign: int) -> CachedFeatures:
+    """Features that tell which photo they are of, negative if it is mirrored."""
+    numbers = sign * np.arange(1, count + 1, dtype=np.float16)
+    return CachedFeatures(numbers[:, None], numbers[:, None, None], 1, 1)
+
+
+def make_batches(
+    images: list[CaptionedImage], seed: int = 1, mirror: bool = True, max_words: int = 20
+) -> CaptionBatches:
+    tokenizer = WordTokenizer.from_captions((text for image in images for text in image.captions), 1)
+    mirrored = numbered(len(images), -1) if mirror else None
+    return CaptionBatches(images, numbered(len(images), 1), mirrored, tokenizer, size=4, max_words=max_words, seed=seed)
+
+
+def test_an_epoch_shows_every_caption_with_its_photo_once(images: list[CaptionedImage]) -> None:
+    batches = make_batches(images)
+    tokenizer = batches.tokenizer
+    seen = []
+    for position in range(len(batches)):
+        batch = batches.batch(2, position)
+        per_image = batch.tokens.unflatten(0, (len(batch.image_ids), -1))
+        for image_id, vector, rows in zip(batch.image_ids, batch.features.vector, per_image, strict=True):
+            assert abs(int(vector)) == image_id - 999
+            seen += [(image_id, tokenizer.decode(row.tolist())) for row in rows]
+            assert all(row[0] == tokenizer.bos_id for row in rows.tolist())
+    expected = [(image.image_id, text.removesuffix(" .")) for image in images for text in image.captions]
+    assert sorted(seen) == sorted(expected)
+
+
+def test_the_order_depends_on_seed_and_epoch_alone(images: list[CaptionedImage]) -> None:
+    def order(seed: int, epoch: int) -> list[tuple[int, ...]]:
+        batches = make_batches(images, seed)
+        return [batches.batch(epoch, position).image_ids for position in reversed(range(len(batches)))]
+
+    assert order(1, 0) == order(1, 0)
+    assert order(1, 0) != order(1, 1)
+    assert order(1, 0) != order(2, 0)
+
+
+def test_captions_that_are_cut_do_not_end() -> None:
+    image = CaptionedImage(1, Path("x.jpg"), ("one two three four five", "one two three four five six"))
+    batches = make_batches([image], max_words=5)
+    bos, eos = batches.tokenizer.bos_id, batches.tokenizer.eos_id
+    short = [bos, *batches.tokenizer.encode(image.captions[0])]
+    assert batches.batch(0, 0).tokens.tolist() == [[*short, eos], [*short, batches.tokenizer.encode("six")[0]]]
+
+
+def test_sided_photos_are_never_mirrored(images: list[CaptionedImage]) -> None:
+    sided = CaptionedImage(5000, Path("x.jpg"), ("a dog on the left", "a dog", "a dog runs"))
+    batches = make_batches([*images, sided])
+    mirrored = {True: 0, False: 0}
+    for epoch in range(20):
+        for position in range(len(batches)):
+            batch = batches.batch(epoch, position)
+            for image_id, vector in zip(batch.image_ids, batch.features.vector, strict=True):
+                mirrored[image_id == 5000] += int(vector < 0)
+    assert mirrored[True] == 0
+    assert 100 < mirrored[False] < 180  # half of 14 * 20
+    upright = make_batches(images, mirror=False)
+    assert all(bool((upright.batch(0, p).features.vector > 0).all()) for p in range(len(upright)))
+
+
+def test_photos_with_fewer_captions_repeat_some() -> None:
+    images = [CaptionedImage(1, Path("x"), ("a", "b", "c")), CaptionedImage(2, Path("y"), ("d", "e"))]
+    batches = make_batches(images)
+    for epoch in range(3):
+        batch = batches.batch(epoch, 0)
+        texts = [batches.tokenizer.decode(row) for row in batch.tokens.tolist()]
+        by_image = {i: set(texts[3 * n : 3 * n + 3]) for n, i in enumerate(batch.image_ids)}
+        assert by_image == {1: {"a", "b", "c"}, 2: {"d", "e"}}

@@ -1,0 +1,69 @@
+"""Recipes: strict, overridable, and the shipped ones whole."""
+
+from pathlib import Path
+
+import pytest
+
+from captioner.config import to_dict
+from captioner.errors import ConfigError, OptionError
+from training.recipe import Recipe, load_recipe
+
+RECIPES = sorted((Path(__file__).parents[2] / "training" / "recipes").glob("*.toml"))
+
+
+@pytest.fixture
+def recipe_file() -> Path:
+    return next(path for path in RECIPES if path.name == "flickr8k.toml")
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.name)
+def test_shipped_recipes_load(path: Path) -> None:
+    recipe = load_recipe(path)
+    assert recipe.run_dir == Path("runs") / recipe.name
+
+
+def test_overrides_replace_values(recipe_file: Path) -> None:
+    overrides = ["training.epochs=3", "data.root=some/folder", 'name="other"', "data.mirror=false", "seed = 9"]
+    recipe = load_recipe(recipe_file, overrides)
+    assert recipe.training.epochs == 3
+    assert recipe.data.root == "some/folder"
+    assert recipe.data.path("train_images") == Path("some/folder/train")
+    assert recipe.name == "other"
+    assert recipe.data.mirror is False
+    assert recipe.seed == 9
+    assert to_dict(recipe)["model"] == to_dict(load_recipe(recipe_file))["model"]
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("training.epoch=3", "training.epoch: Unexpected keyword argument"),
+        ("training.epochs=many", "training.epochs: Input should be a valid integer"),
+        ("training.epochs=0", "training.epochs is 0; it must be between 1 and"),
+        ("training.precision=float8", "training.precision: Input should be 'auto', 'float32' or 'bfloat16'"),
+        ("model.decoder.dropout=1.0", "dropout is 1.0; it must be at least 0 and below 1"),
+        ("name.first=x", "name is a value, not a table"),
+        ("training.epochs", "write it as key.sub=value"),
+    ],
+)
+def test_bad_overrides_are_refused(recipe_file: Path, override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_recipe(recipe_file, [override])
+
+
+def test_bad_decoding_options_are_refused(recipe_file: Path) -> None:
+    with pytest.raises(OptionError, match="beam_size is 0"):
+        load_recipe(recipe_file, ["decoding.beam_size=0"])
+
+
+def test_unreadable_recipes_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="not a readable recipe"):
+        load_recipe(tmp_path / "none.toml")
+    broken = tmp_path / "broken.toml"
+    broken.write_text("name = ")
+    with pytest.raises(ConfigError, match="not a readable recipe"):
+        load_recipe(broken)
+    broken.write_text('name = "x"')
+    with pytest.raises(ConfigError, match="data: Field required"):
+        load_recipe(broken)
+    assert Recipe.__doc__
