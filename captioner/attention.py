@@ -44,7 +44,7 @@ class AdditiveAttention(nn.Module):
         """Look at the images.
 
         Args:
-            hidden: ``[R, N]``; row ``r`` asks about image ``r // (R // B)``, so that the rows of an image share its keys.
+            hidden: ``[R, N]``; row ``r`` asks about image ``r // (R // B)``: the rows of an image share its keys.
             memory: The B images.
 
         Returns:

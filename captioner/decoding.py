@@ -110,7 +110,9 @@ class _Trellis:
 
     def look(self, attention: Tensor | None, batch_size: int) -> None:
         """Note where the slots looked (``[B * K, L]``) when the tokens of this step were scored."""
-        self._attention.append(None if attention is None else attention.float().unflatten(0, (batch_size, -1)).cpu())
+        self._attention.append(
+            None if attention is None else attention.float().reshape(batch_size, -1, attention.shape[1]).cpu()
+        )
 
     def extend(self, parents: Tensor, tokens: Tensor, log_probs: Tensor) -> None:
         """Add the step's nodes; all arguments are ``[B, K]``."""
@@ -190,7 +192,7 @@ class _BeamSearch:
         previous = scores
         for length in range(longest + 1):
             step = self.decoder.step(tokens, self.memory, state)
-            log_probs = _log_probs(step.logits, self.special).unflatten(0, (self.batch_size, beams))  # [B, K, V]
+            log_probs = _log_probs(step.logits, self.special).view(self.batch_size, beams, -1)  # [B, K, V]
             self.trellis.look(step.attention, self.batch_size)
             previous, (scores, parents, words) = scores, self._advance(length, scores, log_probs)
             if length == longest or self._done(scores):

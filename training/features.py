@@ -115,13 +115,13 @@ class _Build:
         self._note(len(self.photos), vector, grid)
         _write_json(self.folder / "index.json", {"rows": first.rows, "cols": first.cols})
 
-    def _open(self, name: str, shape: torch.Size) -> np.memmap:  # type: ignore[type-arg]
+    def _open(self, name: str, shape: torch.Size) -> np.memmap:
         path = self.folder / name
         if self.progress.exists() and path.exists():
             return open_memmap(path, mode="r+")
         return open_memmap(path, mode="w+", dtype=np.float16, shape=(len(self.photos), *shape))
 
-    def _note(self, done: int, *arrays: np.memmap) -> None:  # type: ignore[type-arg]
+    def _note(self, done: int, *arrays: np.memmap) -> None:
         for array in arrays:
             array.flush()
         _write_json(self.progress, done)

@@ -5,8 +5,9 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from captioner.checkpoint import Checkpoint, save_checkpoint
+from captioner.decoders import Decoder
 from captioner.model import CaptionModel
 from captioner.predictor import CaptionPredictor
 from training.batches import Batch
@@ -49,7 +51,7 @@ class Trainer:
         self.decoder = bench.model.decoder
         training = recipe.training
         self.average = (
-            AveragedModel(self.decoder, multi_avg_fn=get_ema_multi_avg_fn(training.average))
+            AveragedModel(self.decoder, multi_avg_fn=get_ema_multi_avg_fn(training.average))  # type: ignore[no-untyped-call]
             if training.average
             else None
         )
@@ -168,7 +170,7 @@ class Trainer:
             return self.bench.model.eval()
         model = CaptionModel(self.bench.model.config, len(self.bench.tokenizer))
         model.encoder = self.bench.model.encoder
-        model.decoder = self.average.module
+        model.decoder = cast("Decoder[Any, Any]", self.average.module)
         return model.eval()
 
     def _validate(self, model: CaptionModel) -> MetricReport:
@@ -195,7 +197,7 @@ def _scores(report: MetricReport) -> dict[str, float]:
 
 def _fast_bfloat16() -> bool:
     """Tell whether this CPU multiplies bfloat16 matrices in hardware."""
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)  # newer than the oldest torch that will do
+    capabilities: Callable[[], dict[str, Any]] = getattr(torch.cpu, "get_capabilities", dict)  # absent in older torch
     return bool(capabilities().get("amx_bf16"))
 
 
@@ -203,14 +205,14 @@ def _fast_bfloat16() -> bool:
 def stop_signals() -> Iterator[threading.Event]:
     """Turn SIGINT and SIGTERM into an event that the loop looks at between two steps; a second one acts as usual."""
     stop = threading.Event()
-    old = {}
+    old: dict[int, Any] = {}
 
     def request(number: int, _: object) -> None:
         stop.set()
         signal.signal(number, old[number])
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        old[number] = signal.signal(number, request)
+    for stopping in (signal.SIGINT, signal.SIGTERM):
+        old[stopping] = signal.signal(stopping, request)
     try:
         yield stop
     finally:

@@ -53,8 +53,8 @@ class TopDownDecoder(Decoder[TopDownMemory, TopDownState]):
         self.project_vector = nn.Linear(vector_size, units)
         self.project_grid = nn.Linear(grid_size, units)
         self.embedding = nn.Embedding(vocabulary_size, config.embedding_size)
-        # The attention LSTM's affine map in three parts: words are known for all steps of a caption at once in training,
-        # the image once for all steps, and only the recurrent part must wait for the step before.
+        # The attention LSTM's affine map in three parts: in training the words are known for all steps at once, the
+        # image is the same at every step, and only the recurrent part must wait for the step before.
         self.attention_word = nn.Linear(config.embedding_size, 4 * units)
         self.attention_image = nn.Linear(units, 4 * units, bias=False)
         self.attention_recurrent = nn.Linear(2 * units, 4 * units, bias=False)
@@ -98,7 +98,8 @@ class TopDownDecoder(Decoder[TopDownMemory, TopDownState]):
         """Return what tokens ``[..., R]`` and their images add to the attention LSTM's gates, ``[..., R, 4N]``."""
         words = self.attention_word(self.dropout(self.embedding(tokens)))  # [..., R, 4N]
         by_image = words.unflatten(-2, (memory.gates.shape[0], -1))  # [..., B, R/B, 4N]
-        return (by_image + memory.gates.unsqueeze(1)).flatten(-3, -2)
+        gates: Tensor = (by_image + memory.gates.unsqueeze(1)).flatten(-3, -2)
+        return gates
 
     def _score(self, hidden: Tensor) -> Tensor:
         logits: Tensor = self.output(self.dropout(hidden))  # [..., V]

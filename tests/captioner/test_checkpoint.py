@@ -88,5 +88,5 @@ def test_what_cannot_be_used_is_refused(small_checkpoint_file: Path, tmp_path: P
         load_checkpoint(rewrite(small_checkpoint_file, target, config={"decoder": {"hidden_size": 13}}))
     with pytest.raises(ConfigError, match="unknown decoder 'oracle'"):
         load_checkpoint(rewrite(small_checkpoint_file, target, config={"decoder": {"name": "oracle"}}))
-    with pytest.raises(ConfigError, match="image.sise"):
+    with pytest.raises(ConfigError, match=r"image\.sise"):
         load_checkpoint(rewrite(small_checkpoint_file, target, config={"image": {"sise": 64}}))

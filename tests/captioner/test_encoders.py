@@ -59,5 +59,5 @@ def test_foreign_weights_are_refused(name: str) -> None:
 
 
 def test_an_unknown_name_lists_the_choices() -> None:
-    with pytest.raises(ConfigError, match="unknown encoder 'resnet9000'; choose one of: .*mobilenet_v2"):
+    with pytest.raises(ConfigError, match=r"unknown encoder 'resnet9000'; choose one of: .*mobilenet_v2"):
         ENCODERS["resnet9000"]

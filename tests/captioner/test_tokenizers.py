@@ -15,7 +15,7 @@ from captioner.tokenizers.word import join_words, split_words
         ("A dog runs .", ["a", "dog", "runs"]),
         ("The dog's ball", ["the", "dog", "'s", "ball"]),
         ("the horse 's lead", ["the", "horse", "'s", "lead"]),
-        ("they can't, won’t", ["they", "ca", "n't", "wo", "n't"]),
+        ("they can't, won\N{RIGHT SINGLE QUOTATION MARK}t", ["they", "ca", "n't", "wo", "n't"]),
         ("a red-headed boy in a T-shirt", ["a", "red-headed", "boy", "in", "a", "t-shirt"]),
         ('"oh!" (AT&T) #28', ["oh", "at&t", "28"]),
         ("snake_case under_score", ["snake", "case", "under", "score"]),

@@ -145,7 +145,7 @@ def test_an_epoch_shows_every_caption_with_its_photo_once(images: list[Captioned
     seen = []
     for position in range(len(batches)):
         batch = batches.batch(2, position)
-        per_image = batch.tokens.unflatten(0, (len(batch.image_ids), -1))
+        per_image = batch.tokens.reshape(len(batch.image_ids), -1, batch.tokens.shape[1])
         for image_id, vector, rows in zip(batch.image_ids, batch.features.vector, per_image, strict=True):
             assert abs(int(vector)) == image_id - 999
             seen += [(image_id, tokenizer.decode(row.tolist())) for row in rows]

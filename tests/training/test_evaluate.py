@@ -17,7 +17,9 @@ from training.recipe import Recipe
 OPTIONS = DecodingOptions(beam_size=3, max_length=6)
 
 
-def test_scores_are_those_of_the_captions_and_the_protocol_is_told(dataset: Path, small_checkpoint_file: Path) -> None:
+def test_scores_are_those_of_the_captions_and_say_how_they_were_measured(
+    dataset: Path, small_checkpoint_file: Path
+) -> None:
     predictor = CaptionPredictor.from_checkpoint(small_checkpoint_file)
     images = load_captioned_images(dataset / "val.json", dataset / "val")
     result = evaluate(predictor, images, OPTIONS)
@@ -56,7 +58,8 @@ def test_fit_trains_a_model_that_evaluate_takes(
 ) -> None:
     file = tmp_path / "recipe.toml"
     file.write_text(
-        f'name = "cli"\nruns = "{recipe.runs}"\ncache = "{recipe.cache}"\nencoder_weights = "{recipe.encoder_weights}"\n'
+        f'name = "cli"\nruns = "{recipe.runs}"\ncache = "{recipe.cache}"\n'
+        f'encoder_weights = "{recipe.encoder_weights}"\n'
         f'[data]\nroot = "{recipe.data.root}"\ntrain_annotations = "train.json"\ntrain_images = "train"\n'
         'val_annotations = "val.json"\nval_images = "val"\nmin_count = 1\n[model.image]\nsize = 64\n'
         "[model.decoder]\nhidden_size = 8\nembedding_size = 8\nattention_size = 8\n"

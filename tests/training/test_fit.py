@@ -113,7 +113,7 @@ def test_a_run_is_not_overwritten(recipe: Recipe) -> None:
 
 def test_a_loss_that_is_no_number_names_its_batch(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
     trainer = start(recipe)
-    monkeypatch.setattr(trainer, "_loss", lambda batch: torch.tensor(float("nan"), requires_grad=True))
+    monkeypatch.setattr(trainer, "_loss", lambda _: torch.tensor(float("nan"), requires_grad=True))
     with pytest.raises(TrainingError, match=r"the loss became nan in epoch 1, batch 1 \(images 10\d\d"):
         trainer.run()
     assert resume(recipe.run_dir).progress.position == 0
