@@ -1,0 +1,84 @@
+"""Imports point one way: the rooms of docs/architecture.md, proved by walking the syntax trees."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("captioner", "service", "training")
+# Inside captioner each module imports only modules that stand before it here.
+LIBRARY = (
+    "errors", "types", "registry", "config", "images", "decoding", "tokenizers", "cells", "attention", "encoders",
+    "decoders", "model", "checkpoint", "predictor", "heatmap", "__main__",
+)  # fmt: skip
+FORBIDDEN = {
+    "captioner": {"service", "training", "flask", "waitress", "werkzeug", "pycocotools", "pycocoevalcap"},
+    "service": {"training", "pycocotools", "pycocoevalcap"},
+    "training": {"service", "flask", "waitress", "werkzeug"},
+}
+
+
+def imports(path: Path) -> set[str]:
+    """Return the dotted names that a file imports, those of `from a import b` as both `a` and `a.b`."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            names |= {str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return names
+
+
+def sources(package: str) -> list[Path]:
+    return sorted((ROOT / package).rglob("*.py"))
+
+
+def room(path: Path) -> str:
+    """Return the module or subpackage of the library that a file belongs to."""
+    first = path.relative_to(ROOT / "captioner").parts[0]
+    return first.removesuffix(".py")
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_packages_keep_to_their_side(package: str) -> None:
+    for path in sources(package):
+        crossing = {name.split(".")[0] for name in imports(path)} & FORBIDDEN[package]
+        assert not crossing, f"{path.relative_to(ROOT)} imports {crossing}"
+
+
+def test_every_module_of_the_library_has_a_place() -> None:
+    assert {room(path) for path in sources("captioner")} == {*LIBRARY, "__init__"}
+
+
+@pytest.mark.parametrize("path", sources("captioner"), ids=lambda path: str(path.relative_to(ROOT)))
+def test_library_modules_import_only_those_before_them(path: Path) -> None:
+    name = room(path)
+    allowed = set(LIBRARY[: LIBRARY.index(name) + 1]) if name in LIBRARY else set()
+    used = {parts[1] for parts in (n.split(".") for n in imports(path)) if parts[0] == "captioner" and len(parts) > 1}
+    assert used & set(LIBRARY) <= allowed, f"{name} imports {used - allowed}"
+
+
+def test_search_knows_only_types_and_errors() -> None:
+    used = {name for name in imports(ROOT / "captioner" / "decoding.py") if name.startswith("captioner.")}
+    assert {name.split(".")[1] for name in used} == {"types", "errors"}
+
+
+def test_nothing_is_ever_unpickled() -> None:
+    for package in PACKAGES:
+        for path in sources(package):
+            assert not imports(path) & {"pickle", "dill", "joblib", "cloudpickle"}, path
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Call) and ast.unparse(node.func) == "torch.load":
+                    keywords = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
+                    assert keywords.get("weights_only") == "True", path
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_functions_fit_on_a_screen(package: str) -> None:
+    for path in sources(package):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef):
+                lines = (node.end_lineno or node.lineno) - node.lineno + 1
+                assert lines <= 50, f"{path.relative_to(ROOT)}: {node.name} has {lines} lines"
