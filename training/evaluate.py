@@ -48,11 +48,7 @@ class Evaluation:
 
     def scores(self) -> dict[str, float]:
         """Return the scores times 100, as papers print them."""
-        report = self.report
-        bleu = {f"BLEU-{n}": value for n, value in enumerate(report.bleu, start=1)}
-        return {
-            name: 100 * value for name, value in (bleu | {"ROUGE-L": report.rouge_l, "CIDEr": report.cider}).items()
-        }
+        return self.report.percent()
 
     def to_dict(self) -> dict[str, Any]:
         """Return scores, protocol and the caption of every photo as plain values."""

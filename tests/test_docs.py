@@ -1,0 +1,65 @@
+"""Documentation that does not lie: its links lead somewhere and its commands exist."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from captioner.__main__ import _parser as captioner_parser
+from service.settings import _parser as service_parser
+from training.__main__ import parser as training_parser
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "service/static/samples/README.md"]
+PARSERS = {"captioner": captioner_parser, "service": service_parser, "training": training_parser}
+
+
+def text(page: Path) -> str:
+    return page.read_text(encoding="utf-8")
+
+
+def page_id(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+def commands(page: Path) -> list[list[str]]:
+    """Return the `python -m` commands of a page's code blocks, continued lines joined."""
+    blocks = "\n".join(re.findall(r"```\w*\n(.*?)```", text(page), re.DOTALL)).replace("\\\n", " ")
+    lines = (line.split("#")[0].strip().removeprefix("$ ") for line in blocks.splitlines())
+    return [shlex.split(line) for line in lines if re.match(r"(\S*/)?python -m (captioner|service|training) ", line)]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)", text(page)):
+        if not target.startswith("http"):
+            assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_commands_parse(page: Path) -> None:
+    for command in commands(page):
+        arguments = [word for word in command[3:] if word not in {"[", "]"}]
+        PARSERS[command[2]]().parse_args(arguments)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_files_that_are_named_exist(page: Path) -> None:
+    for name in re.findall(r"`((?:captioner|service|training|tests|docs|benchmarks)/[\w./]*\w\.\w+)", text(page)):
+        assert (ROOT / name).exists(), name
+
+
+def test_recipes_and_make_targets_that_the_readme_names_exist() -> None:
+    makefile = text(ROOT / "Makefile")
+    for target in re.findall(r"`make (\w+)`|^make (\w+)", text(ROOT / "README.md"), re.MULTILINE):
+        assert re.search(rf"^{''.join(target)}:", makefile, re.MULTILINE), target
+
+
+def test_the_http_documentation_names_every_option() -> None:
+    from service.payloads import RANGES  # noqa: PLC0415
+
+    for name, (low, high) in RANGES.items():
+        row = next(line for line in text(ROOT / "docs/http-api.md").splitlines() if line.startswith(f"| `{name}`"))
+        assert str(low) in row
+        assert str(high) in row or "beam_size" in row
