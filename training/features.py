@@ -1,6 +1,7 @@
 """A cache on disk of what a frozen encoder makes of photos."""
 
 import hashlib
+import inspect
 import json
 import os
 from collections.abc import Sequence
@@ -55,8 +56,8 @@ class CachedFeatures:
 def cache_features(model: CaptionModel, photos: Sequence[Path], root: Path, mirrored: bool = False) -> CachedFeatures:
     """Open the cached features of photos, computing them first where they are not yet there.
 
-    The cache's name is a hash of the encoder and its weights, of the preprocessing, and of every photo's content, so
-    that a stale cache is never used. An interrupted build goes on where it was.
+    The cache's name is a hash of the encoder, its weights and its code, of the preprocessing, and of every photo's
+    content, so that a stale cache is never used. An interrupted build goes on where it was.
 
     Args:
         model: Whose encoder to use.
@@ -78,6 +79,8 @@ def cache_features(model: CaptionModel, photos: Sequence[Path], root: Path, mirr
 def _key(model: CaptionModel, photos: Sequence[Path], mirrored: bool) -> str:
     config = to_dict(model.config)
     digest = hashlib.sha256(json.dumps([config["encoder"], config["image"], mirrored], sort_keys=True).encode())
+    for code in (type(model.encoder), ImageTransform):  # what computes the features is part of what they are
+        digest.update(Path(inspect.getfile(code)).read_bytes())
     for name, value in model.encoder.state_dict().items():
         digest.update(name.encode() + value.cpu().contiguous().numpy().tobytes())
     for photo in photos:

@@ -23,7 +23,11 @@ class Encoder(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, pixels: Tensor) -> Features:
-        """Encode normalised pixels ``[B, 3, H, W]``; H and W are multiples of ``stride``."""
+        """Encode normalised pixels ``[B, 3, H, W]``; H and W are multiples of ``stride``.
+
+        Each cell of the grid is centred on the part of the image that it stands for, so that attention over the grid
+        can be drawn over the image.
+        """
 
     @abstractmethod
     def load_pretrained(self, weights: Mapping[str, Tensor]) -> None:

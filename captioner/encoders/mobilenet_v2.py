@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from torch import Tensor
+from torch.nn import functional as F
 from torchvision.models import mobilenet_v2
 
 from captioner.encoders.base import Encoder
@@ -22,8 +23,15 @@ class MobileNetV2(Encoder):
         self.trunk = mobilenet_v2(weights=None).features
 
     def forward(self, pixels: Tensor) -> Features:
-        """Encode pixels ``[B, 3, H, W]`` to a grid of ``H/32 x W/32`` locations."""
-        maps = self.trunk(pixels)  # [B, 1280, H/32, W/32]
+        """Encode pixels ``[B, 3, H, W]`` to a grid of ``H/32 x W/32`` locations, each centred on its part of the image.
+
+        A convolution of stride 2 with one pixel of padding is centred on every second pixel, beginning with the very
+        first. Five of them in a row centre cell (row, col) of the map on pixel (32 row, 32 col): on the upper left
+        corner of the part that it stands for. Half a cell of padding at the top and left, and leaving out the row and
+        the column that this adds, centres every cell on the middle of its part.
+        """
+        half = self.stride // 2
+        maps = self.trunk(F.pad(pixels, (half, 0, half, 0)))[:, :, 1:, 1:]  # [B, 1280, H/32, W/32]
         grid = maps.flatten(2).transpose(1, 2)  # [B, L, 1280]
         return Features(vector=grid.mean(dim=1), grid=grid, rows=maps.shape[2], cols=maps.shape[3])
 

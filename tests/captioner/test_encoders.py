@@ -3,6 +3,7 @@
 import pytest
 import torch
 import torchvision
+from torch.nn import functional as F
 
 from captioner.encoders import ENCODERS, Encoder
 from captioner.errors import ConfigError
@@ -41,6 +42,23 @@ def test_locations_are_row_by_row_from_the_top_left(name: str) -> None:
     assert max(quarters, key=lambda quarter: quarters[quarter]) == (half, 0)
 
 
+@pytest.mark.parametrize("col", [14, 17])
+def test_cells_are_centred_on_their_part_of_the_image(name: str, col: int) -> None:
+    encoder = build(name)
+    for parameter in encoder.parameters():  # every layer a mean, so that a gradient is a symmetric receptive field
+        torch.nn.init.constant_(parameter, 1 / max(1, parameter[0].numel()) if parameter.ndim > 1 else 1)
+    for module in encoder.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.zeros_(module.bias)
+    pixels = torch.full((1, 3, 64, 1024), 1e-3, requires_grad=True)
+    features = encoder(pixels)
+    features.grid.reshape(features.rows, features.cols, -1)[0, col].sum().backward()
+    assert pixels.grad is not None
+    weight = pixels.grad.abs().sum(dim=(0, 1, 2))
+    centre = float((weight * (torch.arange(1024) + 0.5)).sum() / weight.sum())
+    assert centre == pytest.approx((col + 0.5) * encoder.stride, abs=1)
+
+
 def test_mobilenet_v2_equals_torchvision() -> None:
     torch.manual_seed(0)
     theirs = torchvision.models.mobilenet_v2(weights=None).eval()
@@ -48,9 +66,9 @@ def test_mobilenet_v2_equals_torchvision() -> None:
     ours.load_pretrained(theirs.state_dict())
     pixels = torch.randn(2, 3, 96, 96)
     with torch.inference_mode():
-        features, maps = ours(pixels), theirs.features(pixels)
+        features, maps = ours(pixels), theirs.features(F.pad(pixels, (16, 0, 16, 0)))[:, :, 1:, 1:]
         torch.testing.assert_close(features.grid.transpose(1, 2).unflatten(2, (3, 3)), maps)
-        torch.testing.assert_close(theirs.classifier(features.vector), theirs(pixels))
+        torch.testing.assert_close(features.vector, maps.mean(dim=(2, 3)))
 
 
 def test_foreign_weights_are_refused(name: str) -> None:
