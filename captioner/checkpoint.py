@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from captioner.config import ModelConfig, from_dict, to_dict
 from captioner.errors import CheckpointError
@@ -66,7 +66,7 @@ def write_safetensors(path: Path, tensors: dict[str, torch.Tensor], metadata: di
     """Write a safetensors file beside its place, then rename it there, so that a half-written one is never seen."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
-    save_file(tensors, partial, metadata)
+    partial.write_bytes(save(tensors, metadata))  # save_file() would make it unreadable to other users
     os.replace(partial, path)
 
 

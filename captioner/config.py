@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
@@ -40,10 +40,13 @@ class EncoderConfig:
 
     Attributes:
         name: A name in ``captioner.encoders.ENCODERS``.
+        padding: How the pretrained weights knew strided convolutions: "symmetric", as torchvision's own do, or "same",
+            as those that come from TensorFlow do, which pads an even size at the end alone.
     """
 
     __pydantic_config__ = STRICT
     name: str = "mobilenet_v2"
+    padding: Literal["symmetric", "same"] = "symmetric"
 
 
 @dataclasses.dataclass(frozen=True)

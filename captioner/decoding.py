@@ -30,7 +30,7 @@ class DecodingOptions:
     beam_size: int = 5
     num_captions: int = 1
     max_length: int = 20
-    length_penalty: float = 0.0
+    length_penalty: float = 0.5
 
     def __post_init__(self) -> None:
         _check_range("beam_size", self.beam_size, 1, MAX_BEAM_SIZE)

@@ -26,7 +26,7 @@ class CaptionModel(nn.Module):
     def __init__(self, config: ModelConfig, vocabulary_size: int) -> None:
         super().__init__()
         self.config = config
-        self.encoder = ENCODERS[config.encoder.name]()
+        self.encoder = ENCODERS[config.encoder.name](config.encoder)
         stride = self.encoder.stride
         if config.image.size % stride:
             raise ConfigError(f"image size is {config.image.size}; {config.encoder.name} needs a multiple of {stride}")

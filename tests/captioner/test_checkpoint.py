@@ -8,7 +8,6 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from captioner import checkpoint as module
 from captioner.checkpoint import Checkpoint, load_checkpoint, read_header, save_checkpoint
 from captioner.errors import CheckpointError, ConfigError
 
@@ -60,11 +59,10 @@ def test_an_interrupted_write_leaves_the_old_file(
     path = tmp_path / "model.safetensors"
     path.write_bytes(b"the old one")
 
-    def fail(tensors: object, target: Path, metadata: object) -> None:
-        Path(target).write_bytes(b"half of it")
+    def fail(source: object, target: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(module, "save_file", fail)
+    monkeypatch.setattr("captioner.checkpoint.os.replace", fail)
     with pytest.raises(KeyboardInterrupt):
         save_checkpoint(small_checkpoint, path)
     assert path.read_bytes() == b"the old one"

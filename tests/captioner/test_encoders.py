@@ -1,10 +1,13 @@
 """What every encoder promises, for every registered name."""
 
+from typing import Literal
+
 import pytest
 import torch
 import torchvision
 from torch.nn import functional as F
 
+from captioner.config import EncoderConfig
 from captioner.encoders import ENCODERS, Encoder
 from captioner.errors import ConfigError
 
@@ -14,9 +17,9 @@ def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def build(name: str) -> Encoder:
+def build(name: str, padding: Literal["symmetric", "same"] = "symmetric") -> Encoder:
     torch.manual_seed(0)
-    return ENCODERS[name]().eval()
+    return ENCODERS[name](EncoderConfig(name, padding)).eval()
 
 
 @pytest.mark.parametrize(("height", "width"), [(64, 64), (64, 96)])
@@ -42,9 +45,12 @@ def test_locations_are_row_by_row_from_the_top_left(name: str) -> None:
     assert max(quarters, key=lambda quarter: quarters[quarter]) == (half, 0)
 
 
+@pytest.mark.parametrize("padding", ["symmetric", "same"])
 @pytest.mark.parametrize("col", [14, 17])
-def test_cells_are_centred_on_their_part_of_the_image(name: str, col: int) -> None:
-    encoder = build(name)
+def test_cells_are_centred_on_their_part_of_the_image(
+    name: str, col: int, padding: Literal["symmetric", "same"]
+) -> None:
+    encoder = build(name, padding)
     for parameter in encoder.parameters():  # every layer a mean, so that a gradient is a symmetric receptive field
         torch.nn.init.constant_(parameter, 1 / max(1, parameter[0].numel()) if parameter.ndim > 1 else 1)
     for module in encoder.modules():
@@ -62,13 +68,24 @@ def test_cells_are_centred_on_their_part_of_the_image(name: str, col: int) -> No
 def test_mobilenet_v2_equals_torchvision() -> None:
     torch.manual_seed(0)
     theirs = torchvision.models.mobilenet_v2(weights=None).eval()
-    ours = ENCODERS["mobilenet_v2"]().eval()
+    ours = build("mobilenet_v2")
     ours.load_pretrained(theirs.state_dict())
     pixels = torch.randn(2, 3, 96, 96)
     with torch.inference_mode():
         features, maps = ours(pixels), theirs.features(F.pad(pixels, (16, 0, 16, 0)))[:, :, 1:, 1:]
         torch.testing.assert_close(features.grid.transpose(1, 2).unflatten(2, (3, 3)), maps)
         torch.testing.assert_close(features.vector, maps.mean(dim=(2, 3)))
+
+
+def test_same_padding_pads_as_tensorflow_does() -> None:
+    """Against a convolution of the padding's definition: all that is missing, half of it rounded down before."""
+    encoder = build("mobilenet_v2", "same")
+    first = next(module for module in encoder.modules() if isinstance(module, torch.nn.Conv2d))
+    pixels = torch.randn(1, 3, 64, 64)
+    missing = (64 // 2 - 1) * 2 + 3 - 64
+    before, after = missing // 2, missing - missing // 2
+    padded = F.pad(pixels, (before, after, before, after))
+    torch.testing.assert_close(first(pixels), F.conv2d(padded, first.weight, first.bias, stride=2))
 
 
 def test_foreign_weights_are_refused(name: str) -> None:
