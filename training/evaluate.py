@@ -4,8 +4,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import torch
-
 from captioner.decoding import DecodingOptions
 from captioner.images import read_image
 from captioner.predictor import CaptionPredictor
@@ -80,7 +78,6 @@ def evaluate(predictor: CaptionPredictor, images: Sequence[CaptionedImage], opti
     return Evaluation(images, captions, score(images, captions), options, f"{info.name} {info.version}")
 
 
-@torch.inference_mode()
 def _encoded(predictor: CaptionPredictor, images: Sequence[CaptionedImage]) -> Iterator[Features]:
     for start in range(0, len(images), BATCH):
         yield predictor.encode([read_image(image.path.read_bytes()) for image in images[start : start + BATCH]])

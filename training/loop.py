@@ -153,13 +153,13 @@ class Trainer:
     def _finish_epoch(self) -> None:
         progress = self.progress
         model = self._kept_model()
-        report = self._validate(model)
-        entry = {"loss": progress.loss_sum / progress.position, **_scores(report)}
+        scores = _scores(self._validate(model))
+        entry = {"loss": progress.loss_sum / progress.position, **scores}
         tqdm.write(f"epoch {progress.epoch + 1}: " + ", ".join(f"{key} {value:.4f}" for key, value in entry.items()))
         progress.history.append(entry)
         progress.position, progress.loss_sum = 0, 0.0
         if progress.best_epoch == progress.epoch - 1:
-            provenance = {**self.bench.provenance, "epoch": progress.epoch, "validation": _scores(report)}
+            provenance = {**self.bench.provenance, "epoch": progress.epoch, "validation": scores}
             save_checkpoint(Checkpoint(model, self.bench.tokenizer, provenance), self.best_file, torch.float16)
         self.save()
         (self.folder / "history.json").write_text(json.dumps(progress.history, indent=1) + "\n")
