@@ -10,6 +10,7 @@ from captioner.errors import ConfigError
 
 T = TypeVar("T")
 STRICT = ConfigDict(extra="forbid")
+MAX_LAYERS = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,12 +42,17 @@ class EncoderConfig:
     Attributes:
         name: A name in ``captioner.encoders.ENCODERS``.
         padding: How the pretrained weights knew strided convolutions: "symmetric", as torchvision's own do, or "same",
-            as those that come from TensorFlow do, which pads an even size at the end alone.
+            as those that come from TensorFlow do, which pads an even size by one pixel less before than after.
+            MobileNets and EfficientNet know both, the other encoders the first alone.
+        outputs: What the encoder makes of an image: "both" its vector and its grid; "vector", and no grid, for decoders
+            that do not attend; or "grid", which leaves out the layers that only the vector needs, so that the vector
+            is the mean of the grid.
     """
 
     __pydantic_config__ = STRICT
     name: str = "mobilenet_v2"
     padding: Literal["symmetric", "same"] = "symmetric"
+    outputs: Literal["both", "vector", "grid"] = "both"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,23 +61,36 @@ class DecoderConfig:
 
     Attributes:
         name: A name in ``captioner.decoders.DECODERS``.
+        cell: A name in ``captioner.cells.CELLS``.
+        condition: How the image vector reaches the cells: its projection is added to their gates at every step, or it
+            makes their first state, or it is read before the first word.
         embedding_size: E, the length of a word vector.
         hidden_size: N, the units of each recurrent layer, and the length that features are projected to.
-        attention_size: A, the units of the additive attention.
+        attention_size: A, the units of the additive attention; of no concern to a decoder that does not attend.
+        layers: Cells on top of each other, 1 to 4.
+        residual: Whether each layer but the first adds its input to its output.
         dropout: Probability with which a unit is dropped in training, from 0 up to but not including 1.
     """
 
     __pydantic_config__ = STRICT
     name: str = "top_down"
+    cell: str = "lstm"
+    condition: Literal["every_step", "initial_state", "first_input"] = "every_step"
     embedding_size: int = 512
     hidden_size: int = 512
     attention_size: int = 512
+    layers: int = 1
+    residual: bool = False
     dropout: float = 0.5
 
     def __post_init__(self) -> None:
         for field in ("embedding_size", "hidden_size", "attention_size"):
             if getattr(self, field) < 1:
                 raise ConfigError(f"decoder {field} is {getattr(self, field)}; it must be at least 1")
+        if not 1 <= self.layers <= MAX_LAYERS:
+            raise ConfigError(f"decoder layers is {self.layers}; it must be between 1 and {MAX_LAYERS}")
+        if self.residual and self.layers == 1:
+            raise ConfigError("decoder residual is true; it needs at least 2 layers")
         if not 0 <= self.dropout < 1:
             raise ConfigError(f"decoder dropout is {self.dropout}; it must be at least 0 and below 1")
 

@@ -4,6 +4,7 @@ Axis letters: B batch, R decoder rows (B times the rows per image), T time steps
 grid), D grid channels, P vector length, N hidden units, A attention size, V vocabulary, K beams.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, Self, TypeVar
 
@@ -12,6 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from captioner.errors import ConfigError
+
 
 @dataclass(frozen=True)
 class Features:
@@ -19,15 +22,22 @@ class Features:
 
     Attributes:
         vector: ``[B, P]``, the image as one vector.
-        grid: ``[B, L, D]``, the annotation vectors, row by row from the top left.
-        rows: Number of grid rows.
+        grid: ``[B, L, D]``, the annotation vectors, row by row from the top left; ``None`` if the encoder was told to
+            give the vector alone.
+        rows: Number of grid rows, 0 without a grid.
         cols: Number of grid columns; ``rows * cols == L``.
     """
 
     vector: Tensor
-    grid: Tensor
+    grid: Tensor | None
     rows: int
     cols: int
+
+    def require_grid(self) -> Tensor:
+        """Return the grid, for who cannot do without it; a model makes sure of it when it is built."""
+        if self.grid is None:
+            raise ConfigError("this decoder attends over a grid, and the encoder gives none")
+        return self.grid
 
 
 class DecoderState(Protocol):
@@ -39,6 +49,10 @@ class DecoderState(Protocol):
         Args:
             rows: ``[R']`` row indices; an index may occur several times.
         """
+        ...
+
+    def detach(self) -> Self:
+        """Return the state cut off from what made it, so that gradients stop there."""
         ...
 
 
@@ -54,6 +68,21 @@ class DecoderStep(Generic[StateT]):
         logits: ``[R, V]``, unnormalised scores of the next token.
         attention: ``[R, L]``, weights that sum to one along L; ``None`` for a decoder that does not attend.
         state: The state after the step.
+    """
+
+    logits: Tensor
+    attention: Tensor | None
+    state: StateT
+
+
+@dataclass(frozen=True)
+class DecoderRun(Generic[StateT]):
+    """What a decoder gives for T steps at once.
+
+    Attributes:
+        logits: ``[R, T, V]``, unnormalised scores of the token after each one read.
+        attention: ``[R, T, L]``, weights that sum to one along L; ``None`` for a decoder that does not attend.
+        state: The state after the last step.
     """
 
     logits: Tensor
@@ -118,10 +147,13 @@ class Word:
     Attributes:
         text: The word as it stands in the caption.
         log_prob: Natural-log probability of the word given the image and the words before it.
+        known: False for a word of a scored text that the vocabulary does not have; its probability is then that of
+            ``<UNK>``, of any rare word at all.
     """
 
     text: str
     log_prob: float
+    known: bool = True
 
 
 @dataclass(frozen=True)
@@ -135,6 +167,9 @@ class Caption:
         attention: ``[T, rows, cols]`` float32, one map per word that sums to one, or ``None`` without attention. Cell
             (row, col) covers that part of the upright image, since the image is squashed to the square that is seen.
         finished: False if the caption was cut at the maximum length.
+        activations: When asked for, what went on inside for each word: a map from a name such as
+            ``"language.0.forget"`` (which cells, which layer, which gate or state) to ``[T, N]`` float32. Row t belongs
+            to the step that chose word t.
     """
 
     text: str
@@ -142,3 +177,4 @@ class Caption:
     log_prob: float
     attention: NDArray[np.float32] | None
     finished: bool
+    activations: Mapping[str, NDArray[np.float32]] | None = None

@@ -1,0 +1,83 @@
+"""Pretrained weights of encoders, from a file or from torchvision's own download."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+from torchvision.models import get_model_weights
+
+from captioner.errors import ConfigError
+
+PICKLED = (".pth", ".pt")
+
+
+def pretrained_weights(name: str, path: str) -> dict[str, Tensor]:
+    """Read an encoder's pretrained weights from a file, or let torchvision download its own.
+
+    Args:
+        name: Of the encoder.
+        path: A ``.safetensors`` file, or a ``.pth`` or ``.pt`` file of which nothing but tensors is ever unpickled;
+            empty downloads what torchvision deems its best weights, into its own cache.
+
+    Returns:
+        Weights under torchvision's names, those of floating point as float32 on the CPU.
+
+    Raises:
+        ConfigError: If the file cannot be read or holds anything but named tensors, or there is nothing to download.
+    """
+    if not path:
+        return _floats(_download(name))
+    file = Path(path).expanduser()
+    if file.suffix == ".safetensors":
+        return _floats(_read_safetensors(file))
+    if file.suffix in PICKLED:
+        return _floats(_read_pickled(file))
+    raise ConfigError(f"encoder_weights {file}: its name must end with .safetensors, {' or '.join(PICKLED)}")
+
+
+def _download(name: str) -> Mapping[str, Tensor]:
+    try:
+        choices = get_model_weights(name)
+    except ValueError:
+        raise ConfigError(f"torchvision has no weights for {name}; encoder_weights must name a file") from None
+    try:
+        weights: Mapping[str, Tensor] = choices.DEFAULT.get_state_dict(progress=True, check_hash=True)
+    except (OSError, RuntimeError) as error:  # no network; a file that is not what its name says
+        raise ConfigError(f"torchvision's weights for {name} cannot be downloaded: {error}") from None
+    return weights
+
+
+def _read_safetensors(file: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(file)
+    except (OSError, SafetensorError) as error:
+        raise ConfigError(f"encoder_weights {file}: not a readable safetensors file: {error}") from None
+
+
+def _read_pickled(file: Path) -> Mapping[str, Tensor]:
+    try:
+        content: Any = torch.load(file, weights_only=True, map_location="cpu")
+    except OSError as error:
+        raise ConfigError(f"encoder_weights {file}: not a readable file of weights: {error}") from None
+    except Exception as error:  # damaged files make the reader raise whatever it stumbles over
+        raise ConfigError(f"encoder_weights {file}: damaged, or it holds more than weights") from error
+    if not isinstance(content, Mapping):
+        raise ConfigError(f"encoder_weights {file}: must hold named tensors; it holds {_kind(content)}")
+    for name, value in content.items():
+        if not isinstance(name, str) or not isinstance(value, Tensor):
+            raise ConfigError(f"encoder_weights {file}: must hold named tensors; under {name!r} it has {_kind(value)}")
+    return content
+
+
+def _kind(value: object) -> str:
+    return f"a value of type {type(value).__name__}"
+
+
+def _floats(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return plain float32 tensors: what follows reads their bytes, and half precision only saves room in a file."""
+    values = {name: value.detach() for name, value in weights.items()}
+    return {name: value.float() if value.is_floating_point() else value for name, value in values.items()}
