@@ -19,9 +19,10 @@ from safetensors.torch import save
 from captioner.config import ModelConfig, from_dict, to_dict
 from captioner.errors import CheckpointError
 from captioner.model import CaptionModel
-from captioner.tokenizers import WordTokenizer, tokenizer_from_dict
+from captioner.tokenizers import Tokenizer, tokenizer_from_dict
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+READABLE_VERSIONS = (1, 2)
 HEADER_KEYS = ("format_version", "config", "tokenizer", "provenance")
 SHIPPED = Path(__file__).parent / "flickr8k.safetensors"
 
@@ -37,7 +38,7 @@ class Checkpoint:
     """
 
     model: CaptionModel
-    tokenizer: WordTokenizer
+    tokenizer: Tokenizer
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -101,6 +102,8 @@ def load_checkpoint(path: Path | str | None = None) -> Checkpoint:
     header = _parse_header(metadata, source)
     tokenizer = tokenizer_from_dict(header["tokenizer"])
     model = CaptionModel(from_dict(ModelConfig, header["config"], f"{source}: config"), len(tokenizer))
+    if header["format_version"] == 1:
+        tensors = _from_version_1(tensors, source)
     try:
         model.load_state_dict(tensors)
     except RuntimeError as error:
@@ -127,8 +130,34 @@ def _parse_header(metadata: Mapping[str, str], path: Path | str) -> dict[str, An
         header = {key: json.loads(metadata[key]) for key in HEADER_KEYS}
     except json.JSONDecodeError as error:
         raise CheckpointError(f"{path}: its header is damaged: {error}") from None
-    if header["format_version"] != FORMAT_VERSION:
+    if header["format_version"] not in READABLE_VERSIONS:
         raise CheckpointError(
-            f"{path}: format version {header['format_version']}; this version of Captioner reads {FORMAT_VERSION}"
+            f"{path}: format version {header['format_version']}; this version of Captioner reads "
+            f"{' and '.join(map(str, READABLE_VERSIONS))}"
         )
     return header
+
+
+def _from_version_1(tensors: Mapping[str, torch.Tensor], path: Path) -> dict[str, torch.Tensor]:
+    """Return the tensors of version 1 under their names in version 2.
+
+    Version 1 knew only top_down decoders with LSTM cells, whose language LSTM had one matrix for all that it read.
+    """
+    values = dict(tensors)
+    looking, language = "decoder.looking.cells.0", "decoder.language.cells.0"
+    try:
+        past = values.pop("decoder.attention_recurrent.weight")  # [4N, 2N]: the language LSTM's, then its own
+        told = values.pop("decoder.language.weight")  # [4N, 3N]: context, attention LSTM, its own past
+        units = past.shape[1] // 2
+        return values | {
+            "decoder.feedback.weight": past[:, :units],
+            f"{looking}.recurrent.weight": past[:, units:],
+            f"{looking}.input.weight": values.pop("decoder.attention_word.weight"),
+            f"{looking}.input.bias": values.pop("decoder.attention_word.bias"),
+            f"{looking}.image.weight": values.pop("decoder.attention_image.weight"),
+            f"{language}.input.weight": told[:, : 2 * units],
+            f"{language}.input.bias": values.pop("decoder.language.bias"),
+            f"{language}.recurrent.weight": told[:, 2 * units :],
+        }
+    except KeyError as error:
+        raise CheckpointError(f"{path}: its weights do not fit format version 1: {error} is missing") from None

@@ -1,15 +1,14 @@
 """An encoder and a decoder, nothing else."""
 
-from collections.abc import Sequence
+from typing import Any
 
 from torch import Tensor, nn
 
 from captioner.config import ModelConfig
-from captioner.decoders import DECODERS
-from captioner.decoding import DecodingOptions, SpecialTokens, search
+from captioner.decoders import DECODERS, Decoder
 from captioner.encoders import ENCODERS
 from captioner.errors import ConfigError
-from captioner.types import Features, Hypothesis
+from captioner.types import Features
 
 
 class CaptionModel(nn.Module):
@@ -20,27 +19,30 @@ class CaptionModel(nn.Module):
         vocabulary_size: V of its tokenizer.
 
     Raises:
-        ConfigError: If a name is unknown, or the image size is no multiple of the encoder's stride.
+        ConfigError: If a name is unknown, the image size is no multiple of the encoder's stride, or the decoder needs
+            what the encoder does not give.
     """
 
     def __init__(self, config: ModelConfig, vocabulary_size: int) -> None:
         super().__init__()
         self.config = config
+        build = DECODERS[config.decoder.name]
+        _check_match(config, build)
         self.encoder = ENCODERS[config.encoder.name](config.encoder)
         stride = self.encoder.stride
         if config.image.size % stride:
             raise ConfigError(f"image size is {config.image.size}; {config.encoder.name} needs a multiple of {stride}")
-        build = DECODERS[config.decoder.name]
-        self.decoder = build(config.decoder, self.encoder.vector_size, self.encoder.grid_size, vocabulary_size)
+        self.decoder = build(config.decoder, self.encoder.vector_size, self.encoder.grid_size or 0, vocabulary_size)
 
     def forward(self, pixels: Tensor) -> Features:
         """Encode pixels ``[B, 3, H, W]``."""
         features: Features = self.encoder(pixels)
         return features
 
-    def search(
-        self, features: Features, special: SpecialTokens, options: DecodingOptions
-    ) -> Sequence[Sequence[Hypothesis]]:
-        """Find the best captions of B encoded images; see :func:`captioner.decoding.search`."""
-        memory = self.decoder.prepare(features)
-        return search(self.decoder, memory, features.vector.shape[0], special, options)
+
+def _check_match(config: ModelConfig, decoder: type[Decoder[Any, Any]]) -> None:
+    if decoder.attends and config.encoder.outputs == "vector":
+        raise ConfigError(
+            f"decoder {config.decoder.name} attends over a grid, which encoder {config.encoder.name} with outputs "
+            f"'vector' does not give; set outputs to 'both' or 'grid', with any of the encoders {', '.join(ENCODERS)}"
+        )

@@ -1,13 +1,15 @@
 """What every decoder offers."""
 
 from abc import ABC, abstractmethod
-from typing import Generic
+from functools import partial
+from typing import ClassVar, Generic, cast
 
 import torch
 from torch import Tensor, nn
 
+from captioner.cells import Cell, CellState
 from captioner.config import DecoderConfig
-from captioner.types import DecoderStep, Features, MemoryT, StateT
+from captioner.types import DecoderRun, DecoderStep, Features, MemoryT, StateT
 
 
 class Decoder(nn.Module, Generic[MemoryT, StateT], ABC):
@@ -16,16 +18,35 @@ class Decoder(nn.Module, Generic[MemoryT, StateT], ABC):
     Args:
         config: Its sizes.
         vector_size: P of the encoder.
-        grid_size: D of the encoder.
+        grid_size: D of the encoder; 0 if it gives no grid, which only a decoder that does not attend can do with.
         vocabulary_size: V.
+        output_size: The length of what the next token is scored from; N if left out.
+
+    Attributes:
+        attends: Whether it looks at the grid.
     """
 
-    def __init__(self, config: DecoderConfig, vector_size: int, grid_size: int, vocabulary_size: int) -> None:
+    attends: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        config: DecoderConfig,
+        vector_size: int,
+        grid_size: int,
+        vocabulary_size: int,
+        output_size: int | None = None,
+    ) -> None:
         super().__init__()
         self.config = config
         self.vector_size = vector_size
         self.grid_size = grid_size
         self.vocabulary_size = vocabulary_size
+        self.project_vector = nn.Linear(vector_size, config.hidden_size)
+        self.embedding = nn.Embedding(vocabulary_size, config.embedding_size)
+        self.output = nn.Linear(output_size or config.hidden_size, vocabulary_size)
+        self.dropout = nn.Dropout(config.dropout)
+        nn.init.normal_(self.embedding.weight, std=0.1)
+        nn.init.zeros_(self.output.bias)
 
     @property
     def device(self) -> torch.device:
@@ -45,13 +66,54 @@ class Decoder(nn.Module, Generic[MemoryT, StateT], ABC):
         """Read one token per row (``[R]`` ids) and score the next."""
 
     @abstractmethod
-    def teacher_force(self, tokens: Tensor, memory: MemoryT) -> tuple[Tensor, Tensor | None]:
+    def teacher_force(self, tokens: Tensor, memory: MemoryT, state: StateT) -> DecoderRun[StateT]:
         """Read whole captions, as ``step`` in a loop would.
 
         Args:
-            tokens: ``[R, T]`` ids that start with ``<START>``.
-            memory: The B images; R is a multiple of B.
+            tokens: ``[R, T]`` ids; R is a multiple of B.
+            memory: The B images.
+            state: The state before the first token, from :meth:`begin` or from a run before this one.
+        """
+
+    @torch.no_grad()
+    def inspect(self, tokens: Tensor, memory: MemoryT, state: StateT) -> dict[str, Tensor]:
+        """Read whole captions and return what goes on in every cell.
+
+        Args:
+            tokens: ``[R, T]`` ids; R is a multiple of B.
+            memory: The B images.
+            state: The state before the first token.
 
         Returns:
-            Logits ``[R, T, V]`` of the token after each one read, and attention ``[R, T, L]`` or ``None``.
+            ``[R, T, N]`` activations by name: which stack of cells, which layer, which gate or state
+            (``"language.0.forget"``).
         """
+        record: dict[str, list[Tensor]] = {}
+        cells = {name.replace(".cells", ""): cell for name, cell in self.named_modules() if isinstance(cell, Cell)}
+        hooks = [cell.register_forward_pre_hook(partial(_note, record, name)) for name, cell in cells.items()]
+        try:
+            for column in tokens.unbind(1):
+                state = self.step(column, memory, state).state
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return {name: torch.stack(values, dim=1) for name, values in record.items()}
+
+    def _embed(self, tokens: Tensor) -> Tensor:
+        words: Tensor = self.dropout(self.embedding(tokens))  # [..., E]
+        return words
+
+    def _image(self, features: Features) -> Tensor:
+        """Project the image vectors to the hidden size, ``[B, N]``."""
+        vector: Tensor = self.dropout(torch.relu(self.project_vector(features.vector)))
+        return vector
+
+    def _score(self, told: Tensor) -> Tensor:
+        logits: Tensor = self.output(self.dropout(told))  # [..., V]
+        return logits
+
+
+def _note(record: dict[str, list[Tensor]], name: str, cell: nn.Module, arguments: tuple[Tensor, CellState]) -> None:
+    """Add to a record what goes on in a cell that is about to take a step."""
+    for unit, values in cast("Cell", cell).activations(*arguments).items():
+        record.setdefault(f"{name}.{unit}", []).append(values)

@@ -8,8 +8,13 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from captioner.cells import CELLS
 from captioner.checkpoint import Checkpoint, load_checkpoint, read_header, save_checkpoint
+from captioner.config import DecoderConfig, EncoderConfig, ImageConfig, ModelConfig
+from captioner.decoders import DECODERS
 from captioner.errors import CheckpointError, ConfigError
+from captioner.model import CaptionModel
+from captioner.tokenizers import CharacterTokenizer, Tokenizer, WordTokenizer
 
 
 def rewrite(source: Path, target: Path, **changes: object) -> Path:
@@ -46,9 +51,61 @@ def test_half_precision_halves_the_file_and_loads_as_float32(small_checkpoint: C
         torch.testing.assert_close(value, original, rtol=1e-3, atol=1e-5)
 
 
+def version_1(path: Path, target: Path) -> Path:
+    """Write a top_down checkpoint as version 1 did: the language LSTM's matrix whole, the recurrent ones joined."""
+    with safe_open(path, framework="pt") as file:
+        metadata = dict(file.metadata()) | {"format_version": "1"}
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    decoder = {name: tensors.pop(name) for name in list(tensors) if name.startswith("decoder.")}
+    looking, language = (f"decoder.{stack}.cells.0." for stack in ("looking", "language"))
+    past = decoder.pop("decoder.feedback.weight"), decoder.pop(looking + "recurrent.weight")
+    told = decoder.pop(language + "input.weight"), decoder.pop(language + "recurrent.weight")
+    names = {
+        looking + "input.weight": "decoder.attention_word.weight",
+        looking + "input.bias": "decoder.attention_word.bias",
+        looking + "image.weight": "decoder.attention_image.weight",
+        language + "input.bias": "decoder.language.bias",
+    }
+    tensors |= {names.get(name, name): value for name, value in decoder.items()}
+    tensors["decoder.attention_recurrent.weight"] = torch.cat(past, dim=1)
+    tensors["decoder.language.weight"] = torch.cat(told, dim=1)
+    config = json.loads(metadata["config"])
+    for field in ("cell", "condition", "layers", "residual"):
+        del config["decoder"][field]
+    save_file(tensors, target, metadata | {"config": json.dumps(config)})
+    return target
+
+
+def test_version_1_still_loads(small_checkpoint: Checkpoint, small_checkpoint_file: Path, tmp_path: Path) -> None:
+    old = version_1(small_checkpoint_file, tmp_path / "old.safetensors")
+    loaded = load_checkpoint(old).model.state_dict()
+    for name, value in small_checkpoint.model.state_dict().items():
+        assert torch.equal(loaded[name], value), name
+    damaged = rewrite(small_checkpoint_file, tmp_path / "new.safetensors", format_version=1)
+    with pytest.raises(CheckpointError, match="weights do not fit"):
+        load_checkpoint(damaged)
+
+
+@pytest.mark.parametrize("decoder", list(DECODERS))
+@pytest.mark.parametrize("cell", list(CELLS))
+@pytest.mark.parametrize(
+    "tokenizer", [WordTokenizer(["a", "dog"]), CharacterTokenizer(["a", "b"])], ids=lambda t: t.name
+)
+def test_the_whole_family_round_trips(decoder: str, cell: str, tokenizer: Tokenizer, tmp_path: Path) -> None:
+    sizes = DecoderConfig(decoder, cell, "initial_state", 4, 6, 5, layers=2, residual=True)
+    config = ModelConfig(ImageConfig(64), EncoderConfig("tiny"), sizes)
+    written = Checkpoint(CaptionModel(config, len(tokenizer)).eval(), tokenizer)
+    save_checkpoint(written, tmp_path / "one.safetensors")
+    loaded = load_checkpoint(tmp_path / "one.safetensors")
+    assert loaded.model.config == config
+    assert loaded.tokenizer.to_dict() == tokenizer.to_dict()
+    for name, value in written.model.state_dict().items():
+        assert torch.equal(loaded.model.state_dict()[name], value), name
+
+
 def test_the_header_reads_without_weights(small_checkpoint_file: Path) -> None:
     header = read_header(small_checkpoint_file)
-    assert header["format_version"] == 1
+    assert header["format_version"] == 2
     assert header["config"]["encoder"]["name"] == "mobilenet_v2"
     assert header["tokenizer"]["vocabulary"][:2] == ["a", "dog"]
 
@@ -80,7 +137,7 @@ def test_what_cannot_be_used_is_refused(small_checkpoint_file: Path, tmp_path: P
         load_checkpoint(target)
     with pytest.raises(CheckpointError, match="its header lacks tokenizer"):
         load_checkpoint(rewrite(small_checkpoint_file, target, tokenizer=None))
-    with pytest.raises(CheckpointError, match="format version 99; this version of Captioner reads 1"):
+    with pytest.raises(CheckpointError, match="format version 99; this version of Captioner reads 1 and 2"):
         load_checkpoint(rewrite(small_checkpoint_file, target, format_version=99))
     with pytest.raises(CheckpointError, match="weights do not fit"):
         load_checkpoint(rewrite(small_checkpoint_file, target, config={"decoder": {"hidden_size": 13}}))

@@ -1,27 +1,40 @@
-"""What every decoder promises, for every registered name."""
+"""What every decoder promises, for every registered name with every cell and every way to condition."""
 
-from typing import Any
+import itertools
+from typing import Any, cast
 
+import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
-from captioner.cells import lstm_update
-from captioner.config import DecoderConfig
-from captioner.decoders import DECODERS, Decoder
-from captioner.decoders.top_down import TopDownDecoder
-from captioner.types import Features
+from captioner.cells import CELLS
+from captioner.config import DecoderConfig, EncoderConfig, ImageConfig, ModelConfig
+from captioner.decoders import DECODERS, ConditionedDecoder, Decoder, SoftAttentionDecoder, TopDownDecoder
+from captioner.encoders import ENCODERS
+from captioner.errors import ConfigError
+from captioner.model import CaptionModel
+from captioner.types import DecoderRun, Features
 
 V, P, D, ROWS, COLS = 11, 6, 5, 2, 3
-CONFIG = DecoderConfig(embedding_size=7, hidden_size=8, attention_size=9, dropout=0.3)
+E, N, A = 7, 8, 9
+CONDITIONS = ("every_step", "initial_state", "first_input")
+FAMILY = list(itertools.product(DECODERS, CELLS, CONDITIONS))
 
 
-@pytest.fixture(params=list(DECODERS))
-def decoder(request: pytest.FixtureRequest) -> Decoder[Any, Any]:
+def build(name: str, **options: Any) -> Decoder[Any, Any]:
     torch.manual_seed(0)
-    built = DECODERS[request.param](CONFIG, P, D, V).eval()
+    config = DecoderConfig(name, embedding_size=E, hidden_size=N, attention_size=A, dropout=0.3, **options)
+    built = DECODERS[name](config, P, D, V).eval()
     for parameter in built.parameters():  # larger weights than fresh ones, so that differences show
         torch.nn.init.normal_(parameter, std=0.5)
     return built
+
+
+@pytest.fixture(params=FAMILY, ids="-".join)
+def decoder(request: pytest.FixtureRequest) -> Decoder[Any, Any]:
+    name, cell, condition = request.param
+    return build(name, cell=cell, condition=condition, layers=2, residual=True)
 
 
 def features(batch: int) -> Features:
@@ -30,26 +43,45 @@ def features(batch: int) -> Features:
     return Features(torch.randn(batch, P, generator=generator), grid, ROWS, COLS)
 
 
-def tokens(rows: int, length: int) -> torch.Tensor:
+def tokens(rows: int, length: int) -> Tensor:
     return torch.randint(V, (rows, length), generator=torch.Generator().manual_seed(2))
+
+
+def force(decoder: Decoder[Any, Any], read: Tensor, seen: Features) -> DecoderRun[Any]:
+    memory = decoder.prepare(seen)
+    return decoder.teacher_force(read, memory, decoder.begin(memory, len(read) // len(seen.vector)))
+
+
+def grid_of(seen: Features) -> Tensor:
+    return cast("Tensor", seen.grid)
 
 
 @pytest.mark.parametrize("rows_per_image", [1, 3])
 def test_stepping_equals_teacher_forcing(decoder: Decoder[Any, Any], rows_per_image: int) -> None:
     memory = decoder.prepare(features(2))
     read = tokens(2 * rows_per_image, 5)
-    logits, attention = decoder.teacher_force(read, memory)
+    run = decoder.teacher_force(read, memory, decoder.begin(memory, rows_per_image))
     state = decoder.begin(memory, rows_per_image)
     for t in range(5):
         step = decoder.step(read[:, t], memory, state)
-        torch.testing.assert_close(step.logits, logits[:, t])
-        if attention is not None:
-            torch.testing.assert_close(step.attention, attention[:, t])
+        torch.testing.assert_close(step.logits, run.logits[:, t])
+        assert (step.attention is None) == (run.attention is None) == (not decoder.attends)
+        if run.attention is not None:
+            torch.testing.assert_close(step.attention, run.attention[:, t])
         state = step.state
 
 
+def test_a_run_goes_on_where_another_stopped(decoder: Decoder[Any, Any]) -> None:
+    memory, read = decoder.prepare(features(2)), tokens(2, 6)
+    whole = decoder.teacher_force(read, memory, decoder.begin(memory))
+    first = decoder.teacher_force(read[:, :4], memory, decoder.begin(memory))
+    second = decoder.teacher_force(read[:, 4:], memory, first.state.detach())
+    torch.testing.assert_close(torch.cat([first.logits, second.logits], dim=1), whole.logits)
+
+
 def test_attention_rows_sum_to_one(decoder: Decoder[Any, Any]) -> None:
-    _, attention = decoder.teacher_force(tokens(4, 5), decoder.prepare(features(2)))
+    attention = force(decoder, tokens(4, 5), features(2)).attention
+    assert (attention is not None) == decoder.attends
     if attention is not None:
         assert attention.shape == (4, 5, ROWS * COLS)
         assert bool((attention >= 0).all())
@@ -58,10 +90,8 @@ def test_attention_rows_sum_to_one(decoder: Decoder[Any, Any]) -> None:
 
 def test_rows_of_an_image_share_its_memory(decoder: Decoder[Any, Any]) -> None:
     both = features(2)
-    grouped, _ = decoder.teacher_force(tokens(6, 4), decoder.prepare(both))
-    copied = Features(both.vector.repeat_interleave(3, 0), both.grid.repeat_interleave(3, 0), ROWS, COLS)
-    single, _ = decoder.teacher_force(tokens(6, 4), decoder.prepare(copied))
-    torch.testing.assert_close(grouped, single)
+    copied = Features(both.vector.repeat_interleave(3, 0), grid_of(both).repeat_interleave(3, 0), ROWS, COLS)
+    torch.testing.assert_close(force(decoder, tokens(6, 4), both).logits, force(decoder, tokens(6, 4), copied).logits)
 
 
 def test_selecting_rows_selects_their_future(decoder: Decoder[Any, Any]) -> None:
@@ -75,64 +105,125 @@ def test_selecting_rows_selects_their_future(decoder: Decoder[Any, Any]) -> None
 
 
 def test_the_image_matters(decoder: Decoder[Any, Any]) -> None:
-    logits, _ = decoder.teacher_force(tokens(1, 3).repeat(2, 1), decoder.prepare(features(2)))
+    logits = force(decoder, tokens(1, 3).repeat(2, 1), features(2)).logits
     assert not torch.allclose(logits[0], logits[1])
 
 
 def test_every_weight_gets_a_gradient(decoder: Decoder[Any, Any]) -> None:
-    logits, _ = decoder.teacher_force(tokens(4, 5), decoder.prepare(features(2)))
-    (logits**2).sum().backward()  # type: ignore[no-untyped-call]
+    force(decoder, tokens(4, 5), features(2)).logits.square().sum().backward()  # type: ignore[no-untyped-call]
     silent = [name for name, p in decoder.named_parameters() if p.grad is None or not bool(p.grad.any())]
     assert silent == []
 
 
-def test_top_down_equals_torch_lstm_cells() -> None:
-    torch.manual_seed(3)
-    decoder = TopDownDecoder(CONFIG, P, D, V).eval()
-    n, e = CONFIG.hidden_size, CONFIG.embedding_size
-    attending, speaking = torch.nn.LSTMCell(n + n + e, n), torch.nn.LSTMCell(n + n, n)
-    recurrent = decoder.attention_recurrent.weight  # reads language hidden, then attention hidden
-    with torch.no_grad():
-        attending.weight_ih.copy_(
-            torch.cat([recurrent[:, :n], decoder.attention_image.weight, decoder.attention_word.weight], dim=1)
-        )
-        attending.weight_hh.copy_(recurrent[:, n:])
-        attending.bias_ih.copy_(decoder.attention_word.bias)
-        attending.bias_hh.zero_()
-        speaking.weight_ih.copy_(decoder.language.weight[:, : 2 * n])
-        speaking.weight_hh.copy_(decoder.language.weight[:, 2 * n :])
-        speaking.bias_ih.copy_(decoder.language.bias)
-        speaking.bias_hh.zero_()
-    seen = features(2)
-    vector = torch.relu(decoder.project_vector(seen.vector))
-    grid = torch.relu(decoder.project_grid(seen.grid))
-    h1 = c1 = h2 = c2 = torch.zeros(2, n)
-    read = tokens(2, 4)
-    logits, weights = decoder.teacher_force(read, decoder.prepare(seen))
-    assert weights is not None
+def test_inspecting_shows_every_cell_at_every_step(decoder: Decoder[Any, Any]) -> None:
+    memory, read = decoder.prepare(features(2)), tokens(4, 5)
+    inside = decoder.inspect(read, memory, decoder.begin(memory, 2))
+    units = {"rnn": 1, "gru": 4, "lstm": 6}[decoder.config.cell]
+    assert len(inside) == units * (3 if isinstance(decoder, TopDownDecoder) else 2)
+    assert {values.shape for values in inside.values()} == {(4, 5, N)}
+    state = decoder.begin(memory, 2)
+    for t in range(5):
+        state = decoder.step(read[:, t], memory, state).state
+        language = state.language if isinstance(decoder, TopDownDecoder) else state
+        torch.testing.assert_close(inside["language.1.hidden"][:, t], language.hidden)
+    assert not any(module._forward_pre_hooks for module in decoder.modules())
+
+
+@pytest.mark.parametrize("cell", list(CELLS))
+def test_without_an_image_conditioned_is_a_language_model(cell: str) -> None:
+    decoder = cast("ConditionedDecoder", build("conditioned", cell=cell, layers=2))
+    read, nothing = tokens(3, 5), decoder.prepare_nothing(3)
+    found = decoder.teacher_force(read, nothing, decoder.begin(nothing)).logits
+    fresh = decoder.language.bottom.initial(3)
+    hidden, _ = decoder.language.bottom.run(decoder.embedding(read), fresh)
+    second, _ = decoder.language.layers[1].run(hidden, fresh)
+    torch.testing.assert_close(found, decoder.output(second))
+
+
+def test_conditioned_rnn_equals_the_lectures_equation() -> None:
+    """h = tanh(W_xh x + W_hh h + W_ih v), with x the embedded word and v the projected image vector."""
+    decoder = build("conditioned", cell="rnn")
+    weights = {name: parameter.detach().numpy() for name, parameter in decoder.named_parameters()}
+    seen, read = features(2), tokens(2, 4)
+    projected = seen.vector.numpy() @ weights["project_vector.weight"].T + weights["project_vector.bias"]
+    image = np.maximum(projected, 0) @ weights["language.cells.0.image.weight"].T
+    hidden = np.zeros((2, N))
+    logits = force(decoder, read, seen).logits.detach().numpy()
     for t in range(4):
-        h1, c1 = attending(torch.cat([h2, vector, decoder.embedding(read[:, t])], dim=1), (h1, c1))
-        hidden = torch.tanh(decoder.attention.key(grid) + decoder.attention.query(h1)[:, None])
-        alpha = decoder.attention.score(hidden).squeeze(2).softmax(dim=1)
-        context = (alpha[:, :, None] * grid).sum(dim=1)
-        h2, c2 = speaking(torch.cat([context, h1], dim=1), (h2, c2))
-        torch.testing.assert_close(weights[:, t], alpha)
-        torch.testing.assert_close(logits[:, t], decoder.output(h2))
+        word = weights["embedding.weight"][read[:, t].numpy()] @ weights["language.cells.0.input.weight"].T
+        past = hidden @ weights["language.cells.0.recurrent.weight"].T
+        hidden = np.tanh(word + weights["language.cells.0.input.bias"] + past + image)
+        expected = hidden @ weights["output.weight"].T + weights["output.bias"]
+        np.testing.assert_allclose(logits[:, t], expected, rtol=1e-4, atol=1e-5)
 
 
-def test_lstm_update_equals_torch() -> None:
-    torch.manual_seed(4)
-    cell = torch.nn.LSTMCell(3, 5)
-    x, h, c = torch.randn(2, 3), torch.randn(2, 5), torch.randn(2, 5)
-    gates = x @ cell.weight_ih.t() + cell.bias_ih + h @ cell.weight_hh.t() + cell.bias_hh
-    for ours, theirs in zip(lstm_update(gates, c), cell(x, (h, c)), strict=True):
-        torch.testing.assert_close(ours, theirs)
+def lstm_cell(cell: Any, *extra: Tensor) -> torch.nn.LSTMCell:
+    """Return torch's cell with the weights of ours; the extra ones read what is appended to the input."""
+    matrices = [cell.input.weight, *extra]
+    theirs = torch.nn.LSTMCell(sum(matrix.shape[1] for matrix in matrices), N)
+    with torch.no_grad():
+        theirs.weight_ih.copy_(torch.cat(matrices, dim=1))
+        theirs.weight_hh.copy_(cell.recurrent.weight)
+        theirs.bias_ih.copy_(cell.input.bias)
+        theirs.bias_hh.zero_()
+    return theirs
 
 
-def test_forget_gates_start_open() -> None:
-    decoder = TopDownDecoder(CONFIG, P, D, V)
-    n = CONFIG.hidden_size
-    for gates in (decoder.attention_word, decoder.language):
-        expected = torch.zeros(4 * n)
-        expected[n : 2 * n] = 1
-        assert torch.equal(gates.bias, expected)
+def attend(decoder: Any, hidden: Tensor, grid: Tensor) -> tuple[Tensor, Tensor]:
+    """Bahdanau's attention, written out."""
+    layer = torch.tanh(decoder.attention.key(grid) + decoder.attention.query(hidden)[:, None])
+    weights = decoder.attention.score(layer).squeeze(2).softmax(dim=1)
+    return weights, (weights[:, :, None] * grid).sum(dim=1)
+
+
+def test_soft_attention_equals_the_papers_equations() -> None:
+    decoder = cast("SoftAttentionDecoder", build("soft_attention", condition="initial_state"))
+    cell = lstm_cell(decoder.language.bottom, decoder.context.weight)
+    seen, read = features(2), tokens(2, 4)
+    assert decoder.language.initial is not None
+    start = torch.tanh(decoder.language.initial(torch.relu(decoder.project_vector(seen.vector))))
+    h, c = start[:, :N], start[:, N:]
+    run = force(decoder, read, seen)
+    assert run.attention is not None
+    for t in range(4):
+        weights, context = attend(decoder, h, grid_of(seen))
+        z = torch.sigmoid(decoder.gate(h)) * context
+        word = decoder.embedding(read[:, t])
+        h, c = cell(torch.cat([word, z], dim=1), (h, c))
+        deep = word + decoder.output_hidden(h) + decoder.output_context(z)
+        torch.testing.assert_close(run.attention[:, t], weights)
+        torch.testing.assert_close(run.logits[:, t], decoder.output(deep))
+
+
+def test_top_down_equals_torch_lstm_cells() -> None:
+    decoder = cast("TopDownDecoder", build("top_down"))
+    assert decoder.looking.bottom.image is not None
+    looking = lstm_cell(decoder.looking.bottom, decoder.looking.bottom.image.weight, decoder.feedback.weight)
+    language = lstm_cell(decoder.language.bottom)
+    seen, read = features(2), tokens(2, 4)
+    vector = torch.relu(decoder.project_vector(seen.vector))
+    grid = torch.relu(decoder.project_grid(grid_of(seen)))
+    h1 = c1 = h2 = c2 = torch.zeros(2, N)
+    run = force(decoder, read, seen)
+    assert run.attention is not None
+    for t in range(4):
+        h1, c1 = looking(torch.cat([decoder.embedding(read[:, t]), vector, h2], dim=1), (h1, c1))
+        weights, context = attend(decoder, h1, grid)
+        h2, c2 = language(torch.cat([context, h1], dim=1), (h2, c2))
+        torch.testing.assert_close(run.attention[:, t], weights)
+        torch.testing.assert_close(run.logits[:, t], decoder.output(h2))
+
+
+@pytest.mark.parametrize("name", list(DECODERS))
+def test_a_decoder_that_attends_needs_a_grid(name: str) -> None:
+    encoder = EncoderConfig("tiny", outputs="vector")
+    config = ModelConfig(ImageConfig(64), encoder, DecoderConfig(name, hidden_size=N))
+    if not DECODERS[name].attends:
+        model = CaptionModel(config, V)
+        seen = model(torch.zeros(2, 3, 64, 64))
+        assert force(model.decoder, tokens(2, 3), seen).logits.shape == (2, 3, V)
+        return
+    with pytest.raises(ConfigError, match=f"{name} attends over a grid") as error:
+        CaptionModel(config, V)
+    for encoder_name in ENCODERS:
+        assert encoder_name in str(error.value)
