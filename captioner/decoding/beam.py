@@ -1,0 +1,124 @@
+"""Beam search, with one group of beams or several."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from captioner.decoding.constraints import IMPOSSIBLE, POSSIBLE
+from captioner.decoding.pool import Pool
+from captioner.decoding.rows import Rows
+from captioner.decoding.task import Task
+from captioner.types import Hypothesis
+
+
+class Beams(NamedTuple):
+    """What is live after a step; all are ``[B, K]``, or ``[B, K / G]`` of one group.
+
+    Attributes:
+        scores: Log-probabilities of the hypotheses.
+        tokens: Their last tokens.
+        log_probs: The log-probabilities of these.
+        parents: The slots that they extend.
+    """
+
+    scores: Tensor
+    tokens: Tensor
+    log_probs: Tensor
+    parents: Tensor
+
+
+class BeamSearch:
+    """Beam search over a batch of images, K live beams each, in G groups of K / G (Vijayakumar et al. 2018).
+
+    The groups take turns at every step. A candidate's log-probability is lowered by ``diversity`` for each beam of the
+    earlier groups of its image that lives on by the same token at this step (Hamming diversity); that steers which
+    candidates a group takes, and is then forgotten: hypotheses are compared and returned with the model's own
+    log-probabilities. ``<END>`` is no word to be different from.
+
+    A candidate that ends leaves its group for the pool of its image; the K / G best of the others live on. An image is
+    done when nothing that still lives can enter the best ``num_captions`` of its pool, so that stopping early changes
+    no result. A caption that several groups find is returned once. With one group this is beam search as ever.
+    """
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        self.options = task.options
+        self.width = self.options.beam_size // self.options.groups
+        self.rows = Rows(task, self.options.beam_size)
+        self.pools = [Pool(self.options) for _ in range(task.batch_size)]
+
+    def run(self) -> list[list[Hypothesis]]:
+        """Search, and return the best hypotheses of every image."""
+        longest = self.options.max_length
+        start = self.rows.begin()
+        # The beams of a group are alike before the first word: let one of them speak.
+        asleep = torch.arange(self.options.beam_size, device=start.device) % self.width > 0
+        scores = start.masked_fill(asleep, IMPOSSIBLE)  # [B, K]
+        for length in range(len(self.task.beginning), longest + 1):
+            live = self._advance(scores, self.rows.score())
+            if length == longest or self._done(live.scores):
+                break
+            self.rows.write(live.tokens, live.log_probs, live.parents)
+            scores = live.scores
+        return [self._best(image, scores[image].tolist()) for image in range(self.task.batch_size)]
+
+    def _advance(self, scores: Tensor, log_probs: Tensor) -> Beams:
+        """Extend all beams by one token, group after group.
+
+        Args:
+            scores: ``[B, K]``, log-probabilities of the live hypotheses.
+            log_probs: ``[B, K, V]``, of their next tokens.
+        """
+        groups = []
+        taken = torch.zeros_like(log_probs[:, 0])  # [B, V], how many beams of earlier groups live on by each token
+        for first in range(0, self.options.beam_size, self.width):
+            group = slice(first, first + self.width)
+            beams = self._advance_group(first, scores[:, group], log_probs[:, group], self.options.diversity * taken)
+            taken.scatter_add_(1, beams.tokens, (beams.scores > POSSIBLE).to(taken.dtype))
+            groups.append(beams)
+        return Beams(*(torch.cat(parts, dim=1) for parts in zip(*groups, strict=True)))
+
+    def _advance_group(self, first: int, scores: Tensor, log_probs: Tensor, penalties: Tensor) -> Beams:
+        """Extend one group: scores ``[B, K / G]``, log-probabilities ``[B, K / G, V]``, penalties ``[B, V]``."""
+        vocabulary = log_probs.shape[2]
+        totals = scores[:, :, None] + log_probs  # [B, K / G, V]
+        steered = (totals - penalties[:, None]).flatten(1)
+        best, index = steered.topk(2 * self.width)  # at most half of these end
+        candidates = Beams(
+            scores=totals.flatten(1).gather(1, index),
+            tokens=index % vocabulary,
+            log_probs=log_probs.flatten(1).gather(1, index),
+            parents=index // vocabulary + first,
+        )
+        ends = candidates.tokens == self.task.special.eos_id
+        self._end(ends & (candidates.scores > POSSIBLE), candidates)
+        alive = candidates._replace(scores=candidates.scores.masked_fill(ends, 2 * IMPOSSIBLE))
+        _, order = best.masked_fill(ends, 2 * IMPOSSIBLE).topk(self.width)
+        return Beams(*(column.gather(1, order) for column in alive))
+
+    def _end(self, ends: Tensor, candidates: Beams) -> None:
+        """Put the candidates marked ``[B, 2K / G]`` into the pools of their images."""
+        images = ends.nonzero()[:, 0].tolist()
+        scores, _, log_probs, parents = (column[ends].tolist() for column in candidates)
+        for image, score, log_prob, slot in zip(images, scores, log_probs, parents, strict=True):
+            self.pools[image].add(score, self.rows.written[image, slot].tolist(), slot, log_prob)
+
+    def _done(self, scores: Tensor) -> bool:
+        """Tell whether no live beam of any image can still enter its best captions."""
+        longest = self.options.max_length + 1
+        best = scores.amax(dim=1).tolist()
+        return all(pool.closed_to(log_prob, longest) for pool, log_prob in zip(self.pools, best, strict=True))
+
+    def _best(self, image: int, live: list[float]) -> list[Hypothesis]:
+        """Rank an image's pool, and fill it up with beams that were cut at the maximum length."""
+        read, wanted = self.rows.trellis.read, self.options.num_captions
+        found = [read(image, end.slot, end.length, end.log_prob) for end in self.pools[image].best()]
+        if len(found) == wanted:
+            return found
+        cut: dict[tuple[int, ...], Hypothesis] = {}  # by tokens, since several groups may hold the same
+        slots = (slot for slot, score in enumerate(live) if score > POSSIBLE)
+        for slot in sorted(slots, key=live.__getitem__, reverse=True):
+            hypothesis = read(image, slot, self.options.max_length)
+            cut.setdefault(hypothesis.tokens, hypothesis)
+        return [*found, *cut.values()][:wanted]

@@ -1,0 +1,115 @@
+"""How to search, and which values are allowed."""
+
+from dataclasses import dataclass, fields
+from typing import Literal
+
+from captioner.errors import OptionError
+
+MAX_BEAM_SIZE = 50
+MAX_LENGTH = 200
+MAX_NGRAM_SIZE = 10
+MAX_SEED = 2**63 - 1
+
+
+@dataclass(frozen=True)
+class DecodingOptions:
+    """How to search. An option that the chosen search does not use must keep its default.
+
+    Attributes:
+        beam_size: K, hypotheses kept per image, 1 to 50; 1 is greedy search. Only with search "beam".
+        num_captions: How many captions to return: of a beam search the best, 1 to ``beam_size``; of sampling all that
+            are drawn, 1 to 50.
+        max_length: Most tokens of a caption, 1 to 200; ``<END>`` is not counted.
+        length_penalty: Exponent a of the score ``log_prob / length ** a`` by which hypotheses and samples are ranked, 0
+            to 2 (Wu et al. 2016 in its simplest form), where the length counts ``<END>``; 0 ranks by probability, more
+            prefers longer captions.
+        search: "beam" looks for the most probable captions, "sample" draws captions at random.
+        min_length: Fewest tokens before ``<END>``, 0 to ``max_length``. A caption ends earlier only where no other
+            token is possible.
+        no_repeat_ngram_size: No n-gram of this many tokens occurs twice in a caption, 1 to 10; 0 allows repeats.
+        groups: G, into how many groups the beams are divided, each of which is kept from the words of those before it
+            (diverse beam search, Vijayakumar et al. 2018); a divisor of ``beam_size``. Only with search "beam".
+        diversity: By how much a token's log-probability is lowered in a group for each beam of earlier groups that
+            takes it at the same step, 0 to 10. Only with several groups.
+        temperature: Log-probabilities are divided by it before a token is drawn, above 0 to 10; near 0 is greedy. Only
+            with search "sample", as the next three.
+        top_k: Draw from this many most probable tokens; 0 draws from all.
+        top_p: Draw from the fewest most probable tokens whose probabilities (after temperature and ``top_k``) sum to
+            at least this, above 0 to 1 (nucleus sampling, Holtzman et al. 2020).
+        seed: 0 to 2**63 - 1. An image gets the same samples for a seed in any batch, so equal images in a batch get
+            equal samples; ``None`` draws anew each time, and for each image.
+        beginning: Text that every caption starts with; it counts as part of the caption in all the other options.
+
+    Raises:
+        OptionError: If a value is out of range, or is given to a search that does not use it.
+    """
+
+    beam_size: int = 5
+    num_captions: int = 1
+    max_length: int = 20
+    length_penalty: float = 0.5
+    search: Literal["beam", "sample"] = "beam"
+    min_length: int = 0
+    no_repeat_ngram_size: int = 0
+    groups: int = 1
+    diversity: float = 0.5
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 1.0
+    seed: int | None = None
+    beginning: str = ""
+
+    def __post_init__(self) -> None:
+        if self.search == "beam":
+            self._check_beam()
+        elif self.search == "sample":
+            self._check_sample()
+        else:
+            raise OptionError(f"search is {self.search!r}; it must be 'beam' or 'sample'")
+        self._check_range("max_length", 1, MAX_LENGTH)
+        self._check_range("length_penalty", 0, 2)
+        self._check_range("min_length", 0, self.max_length, " (the maximum length)")
+        self._check_range("no_repeat_ngram_size", 0, MAX_NGRAM_SIZE)
+
+    def score(self, log_prob: float, length: int) -> float:
+        """Return what a hypothesis of ``length`` tokens, ``<END>`` included, is ranked by."""
+        return float(log_prob / length**self.length_penalty)
+
+    def _check_beam(self) -> None:
+        self._check_unused("search is 'beam'", "temperature", "top_k", "top_p", "seed")
+        self._check_range("beam_size", 1, MAX_BEAM_SIZE)
+        self._check_range("num_captions", 1, self.beam_size, " (the beam size)")
+        self._check_range("groups", 1, self.beam_size, " (the beam size)")
+        self._check_range("diversity", 0, 10)
+        if self.beam_size % self.groups:
+            raise OptionError(f"groups is {self.groups}; it must divide the beam size, which is {self.beam_size}")
+        if self.groups == 1:
+            self._check_unused("groups is 1", "diversity")
+
+    def _check_sample(self) -> None:
+        self._check_unused("search is 'sample'", "beam_size", "groups", "diversity")
+        self._check_range("num_captions", 1, MAX_BEAM_SIZE)
+        self._check_above_zero("temperature", 10)
+        self._check_above_zero("top_p", 1)
+        if self.top_k < 0:
+            raise OptionError(f"top_k is {self.top_k}; it must be at least 0 (0 is off)")
+        if self.seed is not None:
+            self._check_range("seed", 0, MAX_SEED)
+
+    def _check_range(self, name: str, low: int, high: int, why: str = "") -> None:
+        value = getattr(self, name)
+        if not low <= value <= high:
+            raise OptionError(f"{name} is {value}; it must be between {low} and {high}{why}")
+
+    def _check_above_zero(self, name: str, high: int) -> None:
+        value = getattr(self, name)
+        if not 0 < value <= high:
+            raise OptionError(f"{name} is {value}; it must be above 0 and at most {high}")
+
+    def _check_unused(self, where: str, *names: str) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.name in names and value != field.default:
+                raise OptionError(
+                    f"{field.name} is {value}; it must be left at {field.default}, since it is not used when {where}"
+                )

@@ -1,0 +1,67 @@
+"""Drawing tokens at random."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from captioner.decoding.options import DecodingOptions
+
+
+class Sampler:
+    """Draws tokens, by random numbers that depend on the seed, the sample and the step alone.
+
+    What an image gets is thus the same in any batch. Without a seed each image has numbers of its own.
+
+    Args:
+        options: How to sample.
+        batch_size: B.
+    """
+
+    def __init__(self, options: DecodingOptions, batch_size: int) -> None:
+        self._options = options
+        self._chance = torch.from_numpy(_numbers(options, batch_size)).double()  # [B or 1, K, max_length + 1]
+
+    def __call__(self, log_probs: Tensor, length: int) -> Tensor:
+        """Draw one token per slot.
+
+        Args:
+            log_probs: ``[B, K, V]``, with what may not be drawn made impossible.
+            length: How many tokens stand before.
+
+        Returns:
+            Token ids ``[B, K]``.
+        """
+        masses = probabilities(log_probs.cpu(), self._options).cumsum(dim=2)  # [B, K, V], in the order of token ids
+        draws = self._chance[:, :, length, None] * masses[:, :, -1:]  # [B, K, 1]
+        return torch.searchsorted(masses, draws, right=True).squeeze(2).to(log_probs.device)
+
+
+def probabilities(log_probs: Tensor, options: DecodingOptions) -> Tensor:
+    """Return the distribution ``[..., V]`` that is drawn from, in double precision, not normalised.
+
+    First the temperature, then the ``top_k`` most probable tokens, then of these the fewest that hold ``top_p``.
+    """
+    exact = log_probs.double()
+    scaled = (exact - exact.amax(dim=-1, keepdim=True)) / options.temperature  # the maximum is 0 at any temperature
+    chances = scaled.softmax(dim=-1)
+    size = chances.shape[-1]
+    if options.top_k in (0, size) and options.top_p == 1:
+        return chances
+    best, tokens = chances.topk(min(options.top_k or size, size))  # [..., k], falling
+    best = best / best.sum(dim=-1, keepdim=True)
+    before = best.cumsum(dim=-1) - best  # what the more probable tokens hold
+    before[..., 0] = 0.0
+    kept = best.masked_fill(before >= options.top_p, 0.0)
+    return torch.zeros_like(chances).scatter(-1, tokens, kept)
+
+
+def _numbers(options: DecodingOptions, batch_size: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    """Return numbers from 0 up to but not including 1 for every image (one set for all with a seed), sample and step.
+
+    Single precision has none so close to 1 that its product with a double could round up to the double itself.
+    """
+    samples, steps = options.num_captions, options.max_length + 1
+    if options.seed is None:
+        return np.random.default_rng().random((batch_size, samples, steps), dtype=np.float32)
+    generators = (np.random.default_rng([options.seed, index]) for index in range(samples))
+    return np.stack([generator.random(steps, dtype=np.float32) for generator in generators])[None]

@@ -1,0 +1,48 @@
+"""From options to the search that they ask for."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from captioner.decoding.beam import BeamSearch
+from captioner.decoding.options import DecodingOptions
+from captioner.decoding.special import SpecialTokens
+from captioner.decoding.task import Task
+from captioner.decoding.walk import greedy, sample
+from captioner.types import AnyDecoder, Hypothesis
+
+
+@torch.inference_mode()
+def search(
+    decoder: AnyDecoder,
+    memory: Any,
+    batch_size: int,
+    special: SpecialTokens,
+    options: DecodingOptions,
+    beginning: Sequence[int] = (),
+) -> list[list[Hypothesis]]:
+    """Find captions of every image of a batch.
+
+    Every log-probability returned is the model's own, over the whole vocabulary, whatever the options forbid or steer.
+
+    Args:
+        decoder: What scores the next token.
+        memory: What ``decoder.prepare`` returned for the images.
+        batch_size: B, how many images the memory holds.
+        special: The ids of the special tokens.
+        options: How to search.
+        beginning: The token ids of ``options.beginning``, with which every hypothesis starts; they may be ids that are
+            never generated, and may repeat themselves.
+
+    Returns:
+        For each image its ``num_captions`` hypotheses, best first; fewer only if a beam search does not meet as many
+        sequences. Hypotheses that ended come before those cut at the maximum length.
+
+    Raises:
+        OptionError: If the beginning is longer than the maximum length, holds ``<END>``, or is text without a token.
+    """
+    task = Task(decoder, memory, batch_size, special, options, beginning)
+    if options.search == "sample":
+        return sample(task)
+    return greedy(task) if options.beam_size == 1 else BeamSearch(task).run()
