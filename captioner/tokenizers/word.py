@@ -1,17 +1,15 @@
 """Words as tokens: lower case, clitics apart as in the Penn Treebank, rare words as ``<UNK>``."""
 
 import re
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable
+from typing import ClassVar
 
-from captioner.decoding import SpecialTokens
-from captioner.errors import ConfigError
+from captioner.tokenizers.base import Tokenizer
 
-PAD, START, END, UNK = SPECIALS = ("<PAD>", "<START>", "<END>", "<UNK>")
 _CLITIC = r"n't|'(?:s|re|ve|ll|d|m)"
-_SPLIT_CLITIC = re.compile(rf"(?<=\w)({_CLITIC})(?!\w)")
-_WORD = re.compile(rf"(?:{_CLITIC})(?!\w)|[^\W_]+(?:[-'&][^\W_]+)*")
+_END = r"(?![^\W_])"  # no letter or digit follows; an underscore may, for it parts words
+_SPLIT_CLITIC = re.compile(rf"(?<=\w)({_CLITIC})(?=(?:{_CLITIC})*{_END})")
+_WORD = re.compile(rf"(?:{_CLITIC}){_END}|[^\W_]+(?:[-'&][^\W_]+)*")
 _IS_CLITIC = re.compile(_CLITIC)
 
 
@@ -29,54 +27,17 @@ def join_words(words: Iterable[str]) -> str:
     return text
 
 
-class WordTokenizer:
-    """A fixed vocabulary of words.
+class WordTokenizer(Tokenizer):
+    """A fixed vocabulary of words; see :class:`captioner.tokenizers.base.Tokenizer`."""
 
-    Token ids 0 to 3 are ``<PAD>``, ``<START>``, ``<END>`` and ``<UNK>``; the words follow in the order given.
+    name: ClassVar[str] = "word"
 
-    Args:
-        vocabulary: The words, without the special tokens.
-    """
+    @staticmethod
+    def split(text: str) -> list[str]:
+        """Cut a text by :func:`split_words`."""
+        return split_words(text)
 
-    name = "word"
-    pad_id, bos_id, eos_id, unk_id = range(4)
-
-    def __init__(self, vocabulary: Sequence[str]) -> None:
-        self.vocabulary = tuple(vocabulary)
-        self._words = (*SPECIALS, *self.vocabulary)
-        self._ids = {word: token for token, word in enumerate(self._words)}
-        if len(self._ids) != len(self._words):
-            raise ConfigError("the vocabulary names a word twice, or names a special token")
-
-    @classmethod
-    def from_captions(cls, captions: Iterable[str], min_count: int) -> "WordTokenizer":
-        """Take the words that occur at least ``min_count`` times, the most frequent first."""
-        counts = Counter(word for caption in captions for word in split_words(caption))
-        ranked = sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))
-        return cls([word for word, count in ranked if count >= min_count])
-
-    def __len__(self) -> int:
-        """V, the special tokens included."""
-        return len(self._words)
-
-    @property
-    def special(self) -> SpecialTokens:
-        """What search must know; padding, ``<START>`` and ``<UNK>`` are never generated."""
-        return SpecialTokens(self.bos_id, self.eos_id, banned=(self.pad_id, self.bos_id, self.unk_id))
-
-    def encode(self, text: str) -> list[int]:
-        """Return the ids of a text's words, without ``<START>`` and ``<END>``; unknown words give ``unk_id``."""
-        return [self._ids.get(word, self.unk_id) for word in split_words(text)]
-
-    def words(self, tokens: Iterable[int]) -> list[str]:
-        """Return the words of token ids, those of padding, ``<START>`` and ``<END>`` left out."""
-        silent = (self.pad_id, self.bos_id, self.eos_id)
-        return [self._words[token] for token in tokens if token not in silent]
-
-    def decode(self, tokens: Iterable[int]) -> str:
-        """Write token ids as a text."""
-        return join_words(self.words(tokens))
-
-    def to_dict(self) -> dict[str, Any]:
-        """Describe the tokenizer, for a checkpoint's header."""
-        return {"name": self.name, "vocabulary": list(self.vocabulary)}
+    @staticmethod
+    def join(pieces: Iterable[str]) -> str:
+        """Write words by :func:`join_words`."""
+        return join_words(pieces)
