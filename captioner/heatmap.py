@@ -182,7 +182,7 @@ class _Sheet:
         share = f"{100 * math.exp(min(word.log_prob, 0.0)):.0f}%"
         space = self.layout.font_size // 2
         room = self.layout.cell - space - self.small.getlength(share)
-        text = _shorten(" ".join(word.text.split()), self.font, room)
+        text = shorten(" ".join(word.text.split()), self.font, room)
         width = self.font.getlength(text)
         left += round((room - width) / 2)
         self.pen.text((left, middle), text, INK, self.font, anchor="lm")
@@ -197,7 +197,7 @@ def _rounded(size: tuple[int, int], radius: int) -> Image.Image:
     return mask.resize(size, Image.Resampling.BOX)
 
 
-def _shorten(text: str, font: Font, room: float) -> str:
+def shorten(text: str, font: Font, room: float) -> str:
     """Cut a text with an ellipsis where it is wider than the room in pixels."""
     if font.getlength(text) <= room:
         return text
@@ -214,5 +214,5 @@ def _wrap(text: str, font: Font, room: float) -> list[str]:
         if lines and font.getlength(longer) <= room:
             lines[-1] = longer
         else:
-            lines.append(_shorten(word, font, room))
+            lines.append(shorten(word, font, room))
     return lines

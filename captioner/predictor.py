@@ -1,8 +1,10 @@
 """From images to captions, with a checkpoint's model."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,9 +13,10 @@ from PIL import Image
 from torch import Tensor
 
 from captioner.checkpoint import Checkpoint, load_checkpoint
-from captioner.decoding import DecodingOptions
+from captioner.decoding import MAX_LENGTH, DecodingOptions, search
+from captioner.errors import OptionError
 from captioner.images import ImageTransform, read_image
-from captioner.tokenizers.word import join_words
+from captioner.scoring import score
 from captioner.types import Caption, Features, Hypothesis, Word
 
 DEFAULT_OPTIONS = DecodingOptions()
@@ -56,27 +59,40 @@ class CaptionPredictor:
             torch.set_num_threads(threads)
         return cls(load_checkpoint(path))
 
-    def caption(self, image: bytes | Image.Image, options: DecodingOptions = DEFAULT_OPTIONS) -> Caption:
+    def caption(
+        self, image: bytes | Image.Image, options: DecodingOptions = DEFAULT_OPTIONS, *, activations: bool = False
+    ) -> Caption:
         """Return the best caption of one image, given as a file's bytes or as an upright RGB picture.
 
         Raises:
             ImageError: If the bytes are no usable image; see :func:`captioner.images.read_image`.
         """
-        picture = read_image(image) if isinstance(image, bytes) else image
-        return self.captions([picture], options)[0][0]
+        return self.captions([_picture(image)], options, activations=activations)[0][0]
 
     @torch.inference_mode()
     def captions(
-        self, images: Sequence[Image.Image], options: DecodingOptions = DEFAULT_OPTIONS
+        self,
+        images: Sequence[Image.Image],
+        options: DecodingOptions = DEFAULT_OPTIONS,
+        *,
+        activations: bool = False,
     ) -> list[list[Caption]]:
         """Caption a batch of upright RGB images together.
 
+        Args:
+            images: The images.
+            options: How to search.
+            activations: Whether each caption shall say what went on in every unit of the decoder.
+
         Returns:
             For each image its ``options.num_captions`` best captions, best first.
+
+        Raises:
+            OptionError: If the vocabulary lacks a word of the forced beginning.
         """
         if not images:
             return []
-        return self.captions_of(self.encode(images), options)
+        return self.captions_of(self.encode(images), options, activations=activations)
 
     @torch.inference_mode()
     def encode(self, images: Sequence[Image.Image]) -> Features:
@@ -85,21 +101,100 @@ class CaptionPredictor:
         return features
 
     @torch.inference_mode()
-    def captions_of(self, features: Features, options: DecodingOptions = DEFAULT_OPTIONS) -> list[list[Caption]]:
+    def captions_of(
+        self, features: Features, options: DecodingOptions = DEFAULT_OPTIONS, *, activations: bool = False
+    ) -> list[list[Caption]]:
         """Caption B images that are already encoded; what :meth:`captions` does after the encoder."""
-        found = self.model.search(features, self.tokenizer.special, options)
-        return [[self._caption(hypothesis, features) for hypothesis in hypotheses] for hypotheses in found]
+        beginning = self._beginning(options.beginning)
+        memory = self.model.decoder.prepare(features)
+        found = search(self.model.decoder, memory, len(features.vector), self.tokenizer.special, options, beginning)
+        captions = [[self._caption(hypothesis, features) for hypothesis in image] for image in found]
+        return self._with_activations(captions, found, memory) if activations else captions
 
-    def _caption(self, hypothesis: Hypothesis, features: Features) -> Caption:
-        texts = self.tokenizer.words(hypothesis.tokens)
-        log_probs = hypothesis.token_logprobs[: len(texts)]
+    def score(self, image: bytes | Image.Image, text: str, *, activations: bool = False) -> Caption:
+        """Return a text as if it were the caption of an image; see :meth:`scores`.
+
+        Raises:
+            ImageError: If the bytes are no usable image; see :func:`captioner.images.read_image`.
+            OptionError: If the text has no words or too many.
+        """
+        return self.scores([_picture(image)], [text], activations=activations)[0]
+
+    @torch.inference_mode()
+    def scores(
+        self, images: Sequence[Image.Image], texts: Sequence[str], *, activations: bool = False
+    ) -> list[Caption]:
+        """Score one text per image: how likely the model finds it, and where it would look for each word.
+
+        The numbers are those that search reports for the same caption, the ending's log-probability included. A word
+        that the vocabulary lacks is scored as ``<UNK>``, and says so.
+
+        Args:
+            images: B upright RGB images.
+            texts: B texts.
+            activations: Whether each caption shall say what went on in every unit of the decoder.
+
+        Raises:
+            OptionError: If a text has no words or too many.
+        """
+        pieces = [self._split(text) for text in texts]
+        if not images:
+            return []
+        features, special = self.encode(images), self.tokenizer.special
+        memory = self.model.decoder.prepare(features)
+        scored = score(self.model.decoder, memory, [self.tokenizer.encode(text) for text in texts], special)
+        found = [[hypothesis] for hypothesis in scored]
+        captions = [[self._caption(one, features, words)] for one, words in zip(scored, pieces, strict=True)]
+        return [only for (only,) in (self._with_activations(captions, found, memory) if activations else captions)]
+
+    def _split(self, text: str) -> list[str]:
+        pieces = self.tokenizer.split(text)
+        if not 1 <= len(pieces) <= MAX_LENGTH:
+            raise OptionError(f"the text {text!r:.60} has {len(pieces)} words; it must have between 1 and {MAX_LENGTH}")
+        return pieces
+
+    def _beginning(self, text: str) -> list[int]:
+        unknown = [piece for piece in self.tokenizer.split(text) if not self.tokenizer.knows(piece)]
+        if unknown:
+            raise OptionError(f"beginning: the model does not know {', '.join(map(repr, unknown))}; use other words")
+        return self.tokenizer.encode(text)
+
+    def _caption(self, hypothesis: Hypothesis, features: Features, pieces: Sequence[str] | None = None) -> Caption:
+        """Say a hypothesis in words: in the vocabulary's, or in those of the text that was scored."""
+        texts = pieces or self.tokenizer.words(hypothesis.tokens)
+        columns = zip(texts, hypothesis.token_logprobs, hypothesis.tokens, strict=False)  # without the ending
+        words = tuple(Word(text, log_prob, token != self.tokenizer.unk_id) for text, log_prob, token in columns)
         return Caption(
-            text=join_words(texts),
-            words=tuple(map(Word, texts, log_probs)),
+            text=self.tokenizer.join(texts),
+            words=words,
             log_prob=hypothesis.log_prob,
-            attention=_maps(hypothesis.attention, len(texts), features),
+            attention=_maps(hypothesis.attention, len(words), features),
             finished=hypothesis.finished,
         )
+
+    def _with_activations(
+        self, captions: Sequence[Sequence[Caption]], found: Sequence[Sequence[Hypothesis]], memory: Any
+    ) -> list[list[Caption]]:
+        """Read the captions of B images once more, to see what goes on inside for each word."""
+        rows = max(map(len, found))
+        read = [[one.tokens[:-1] for one in image] + [()] * (rows - len(image)) for image in found]
+        longest = max(len(tokens) for tokens in chain(*read))
+        bos, pad = self.tokenizer.bos_id, self.tokenizer.pad_id
+        padded = torch.tensor([[bos, *tokens, *[pad] * (longest - len(tokens))] for tokens in chain(*read)])
+        decoder = self.model.decoder
+        record = decoder.inspect(padded.to(decoder.device), memory, decoder.begin(memory, rows))
+        arrays = {name: values.float().cpu().numpy() for name, values in record.items()}
+        return [
+            [
+                replace(one, activations={name: a[image * rows + row, : len(one.words)] for name, a in arrays.items()})
+                for row, one in enumerate(of_image)
+            ]
+            for image, of_image in enumerate(captions)
+        ]
+
+
+def _picture(image: bytes | Image.Image) -> Image.Image:
+    return read_image(image) if isinstance(image, bytes) else image
 
 
 def _maps(attention: Tensor | None, words: int, features: Features) -> NDArray[np.float32] | None:

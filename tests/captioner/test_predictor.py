@@ -5,11 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from captioner.checkpoint import SHIPPED, Checkpoint
 from captioner.decoding import DecodingOptions
-from captioner.errors import InvalidImageError
+from captioner.errors import InvalidImageError, OptionError
 from captioner.predictor import CaptionPredictor
 
 
@@ -50,8 +51,103 @@ def test_bytes_and_pictures_give_the_same(predictor: CaptionPredictor, pictures:
         predictor.caption(stream.getvalue()[:200])
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        DecodingOptions(beam_size=1, max_length=6),
+        DecodingOptions(beam_size=4, num_captions=4, max_length=6, min_length=2, no_repeat_ngram_size=2),
+        DecodingOptions(beam_size=4, groups=2, num_captions=3, max_length=6),
+        DecodingOptions(search="sample", num_captions=3, max_length=6, temperature=2.0, seed=3),
+        DecodingOptions(beam_size=3, max_length=6, beginning="two children"),
+    ],
+    ids=["greedy", "beam", "diverse", "sample", "beginning"],
+)
+def test_scores_agree_with_search(
+    predictor: CaptionPredictor, pictures: list[Image.Image], options: DecodingOptions
+) -> None:
+    for picture in pictures:
+        for found in predictor.captions([picture], options)[0]:
+            scored = predictor.score(picture, found.text)
+            for ours, theirs in zip(scored.words, found.words, strict=True):
+                assert (ours.text, ours.known) == (theirs.text, True)
+                assert ours.log_prob == pytest.approx(theirs.log_prob, abs=1e-4)
+            assert scored.attention is not None
+            assert found.attention is not None
+            np.testing.assert_allclose(scored.attention, found.attention, atol=1e-4)
+            if found.finished:
+                assert scored.log_prob == pytest.approx(found.log_prob, abs=1e-4)
+
+
+def test_the_shipped_models_scores_agree_with_its_search() -> None:
+    predictor = CaptionPredictor.from_checkpoint()
+    for sample in sorted(SHIPPED.parents[1].glob("service/static/samples/*.jpg"))[:3]:
+        picture = Image.open(sample).convert("RGB")
+        for found in predictor.captions([picture], DecodingOptions(num_captions=3))[0]:
+            assert found.finished
+            assert predictor.score(picture, found.text).log_prob == pytest.approx(found.log_prob, abs=1e-4)
+
+
+def test_a_batch_of_scores_is_what_each_is_alone(predictor: CaptionPredictor, pictures: list[Image.Image]) -> None:
+    texts = ["a dog", "Two children run on the grass!", "the dog's ball", "a", "grass", "on on on"]
+    for picture, text, scored in zip(pictures, texts, predictor.scores(pictures, texts), strict=True):
+        alone = predictor.score(picture, text)
+        assert alone.text == scored.text
+        assert alone.log_prob == pytest.approx(scored.log_prob, rel=1e-3)
+        assert scored.finished
+        assert scored.log_prob < sum(word.log_prob for word in scored.words)
+
+
+def test_unknown_words_are_scored_and_said(predictor: CaptionPredictor, pictures: list[Image.Image]) -> None:
+    scored = predictor.score(pictures[0], "A wombat runs")
+    assert [(word.text, word.known) for word in scored.words] == [("a", True), ("wombat", False), ("runs", True)]
+    assert scored.text == "a wombat runs"
+    other = predictor.score(pictures[0], "A yeti runs")
+    assert [word.log_prob for word in other.words] == [word.log_prob for word in scored.words]
+
+
+def test_what_cannot_be_scored_or_begun_is_refused(predictor: CaptionPredictor, pictures: list[Image.Image]) -> None:
+    with pytest.raises(OptionError, match="has 0 words; it must have between 1 and 200"):
+        predictor.score(pictures[0], " ...")
+    with pytest.raises(OptionError, match="has 201 words"):
+        predictor.score(pictures[0], "dog " * 201)
+    with pytest.raises(OptionError, match="does not know 'wombat', 'yeti'"):
+        predictor.caption(pictures[0], DecodingOptions(beginning="a wombat a yeti"))
+
+
+def test_a_forced_beginning_begins_every_caption(predictor: CaptionPredictor, pictures: list[Image.Image]) -> None:
+    options = DecodingOptions(beam_size=3, num_captions=3, max_length=6, beginning="Two children")
+    for captions in predictor.captions(pictures, options):
+        for caption in captions:
+            assert caption.text.startswith("two children")
+            assert caption.attention is not None
+            assert len(caption.attention) == len(caption.words)
+
+
+def test_activations_are_those_of_stepping(predictor: CaptionPredictor, pictures: list[Image.Image]) -> None:
+    options = DecodingOptions(beam_size=3, num_captions=3, max_length=6)
+    both = predictor.captions(pictures[:2], options, activations=True)
+    decoder, tokenizer = predictor.model.decoder, predictor.tokenizer
+    for picture, captions in zip(pictures, both, strict=False):
+        with torch.no_grad():
+            memory = decoder.prepare(predictor.model(predictor.transform.batch([picture])))
+        for caption in captions:
+            assert caption.activations is not None
+            state, read = decoder.begin(memory), [tokenizer.bos_id, *tokenizer.encode(caption.text)]
+            for row in range(len(caption.words)):
+                state = decoder.step(torch.tensor(read[row : row + 1]), memory, state).state
+                hidden = caption.activations["language.0.hidden"][row]
+                np.testing.assert_allclose(hidden, state.language.hidden[0].detach().numpy(), atol=1e-3)
+    scored = predictor.score(pictures[0], both[0][0].text, activations=True)
+    assert scored.activations is not None
+    assert both[0][0].activations is not None
+    for name, values in scored.activations.items():
+        np.testing.assert_allclose(values, both[0][0].activations[name], atol=1e-3)
+    assert predictor.caption(pictures[0]).activations is None
+
+
 def test_no_pictures_no_captions(predictor: CaptionPredictor) -> None:
     assert predictor.captions([]) == []
+    assert predictor.scores([], []) == []
 
 
 def test_the_model_says_its_name(predictor: CaptionPredictor, small_checkpoint: Checkpoint) -> None:

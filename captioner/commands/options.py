@@ -1,0 +1,105 @@
+"""The options that commands share: the model, and a flag for each field of the decoding options."""
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from captioner.decoding import MAX_BEAM_SIZE, DecodingOptions
+from captioner.errors import OptionError
+from captioner.predictor import CaptionPredictor
+
+DEFAULTS = DecodingOptions()
+
+
+@dataclass(frozen=True)
+class Flag:
+    """How a field of the decoding options is given on the command line.
+
+    Attributes:
+        kind: What reads its value.
+        metavar: What stands for the value in the help.
+        help: What it does.
+    """
+
+    kind: Callable[[str], object]
+    metavar: str
+    help: str
+
+
+FLAGS: Mapping[str, Flag] = MappingProxyType(
+    {
+        "search": Flag(
+            str, "HOW", "beam, which looks for the most probable captions, or sample, which draws by chance"
+        ),
+        "beam_size": Flag(
+            int, "K", "beginnings kept while searching; 1 is greedy; more by default where N and G need it"
+        ),
+        "num_captions": Flag(int, "N", "captions per photo"),
+        "max_length": Flag(int, "M", "most tokens of a caption: words, or the characters of a model that spells"),
+        "min_length": Flag(int, "M", "fewest tokens of a caption"),
+        "length_penalty": Flag(float, "A", "rank by log-probability / length ** A: more prefers longer captions"),
+        "no_repeat_ngram_size": Flag(int, "N", "never say the same N tokens in a row twice; 0 allows it"),
+        "groups": Flag(int, "G", "groups of beams that keep away from each other's words; K must be a multiple"),
+        "diversity": Flag(float, "D", "how far groups keep away from each other's words"),
+        "temperature": Flag(float, "T", "when sampling: below 1 plays safe, above 1 takes risks"),
+        "top_k": Flag(int, "K", "when sampling: only from the K most probable words; 0 is all"),
+        "top_p": Flag(float, "P", "when sampling: only from the most probable words that make up P together"),
+        "seed": Flag(int, "S", "when sampling: the same seed draws the same captions"),
+        "beginning": Flag(str, "TEXT", "what every caption starts with"),
+    }
+)
+
+
+def add_decoding(parser: ArgumentParser, without: Collection[str] = ()) -> None:
+    """Add the flags of the decoding options, but for some fields."""
+    group = parser.add_argument_group("how captions are found")
+    for name in (name for name in FLAGS if name not in without):
+        flag, default = FLAGS[name], getattr(DEFAULTS, name)
+        shown = "" if default in {None, ""} else f" (default: {default})"
+        group.add_argument(spelled(name), type=flag.kind, metavar=flag.metavar, help=flag.help + shown)
+
+
+def spelled(name: str) -> str:
+    """Return the flag of a field."""
+    return "--" + name.replace("_", "-")
+
+
+def given_decoding(arguments: Namespace) -> dict[str, Any]:
+    """Return the decoding options that were given, by field."""
+    return {name: value for name in FLAGS if (value := getattr(arguments, name, None)) is not None}
+
+
+def decoding_options(arguments: Namespace) -> DecodingOptions:
+    """Return the decoding options; a beam size that was not given is wide enough for the captions and groups.
+
+    Raises:
+        OptionError: If an option is out of range.
+    """
+    given = given_decoding(arguments)
+    if given.get("search", DEFAULTS.search) == "beam":
+        groups = max(1, given.get("groups", DEFAULTS.groups))
+        beams = max(DEFAULTS.beam_size, given.get("num_captions", DEFAULTS.num_captions))
+        beams = -(-beams // groups) * groups
+        given.setdefault("beam_size", min(beams, MAX_BEAM_SIZE))
+    return DecodingOptions(**given)
+
+
+def add_model(parser: ArgumentParser) -> None:
+    """Add the flag that chooses the model."""
+    parser.add_argument("--checkpoint", metavar="FILE", type=Path, help="the model; default: the shipped one")
+
+
+def load_model(arguments: Namespace) -> CaptionPredictor:
+    """Load the model that was chosen.
+
+    Raises:
+        CheckpointError: If it cannot be loaded.
+        OptionError: If a heatmap is wanted and the model does not attend.
+    """
+    predictor = CaptionPredictor.from_checkpoint(arguments.checkpoint)
+    if getattr(arguments, "heatmap", None) is not None and not predictor.model.decoder.attends:
+        raise OptionError("--heatmap: this model does not attend, so it has no attention to draw")
+    return predictor

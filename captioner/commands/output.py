@@ -1,0 +1,62 @@
+"""What commands print: lines, complaints, and captions as JSON."""
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from tqdm import tqdm
+
+from captioner.types import Caption
+
+DONE, FAILED = 0, 1  # exit status
+ATTENTION_DIGITS, ACTIVATION_DIGITS = 6, 4  # decimals in JSON
+
+
+def say(line: str) -> None:
+    """Print a line, around a progress bar if there is one."""
+    tqdm.write(line, file=sys.stdout)
+
+
+def complain(message: str) -> None:
+    """Print what went wrong."""
+    tqdm.write(f"captioner: {message}", file=sys.stderr)
+
+
+def shown(path: Path) -> str:
+    """Return a path as text that can be printed, even if its name is not valid Unicode."""
+    return str(path).encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def json_line(path: Path, image: Image.Image, captions: Sequence[Caption]) -> str:
+    """Return a photo and captions of it as one line of JSON."""
+    attention = captions[0].attention
+    values = {
+        "path": str(path),
+        "image": {"width": image.width, "height": image.height, "format": image.format},
+        "captions": [_caption_to_dict(caption) for caption in captions],
+        "attention_grid": None if attention is None else attention.shape[1:],
+    }
+    return json.dumps(values)
+
+
+def _caption_to_dict(caption: Caption) -> dict[str, Any]:
+    maps, activations = caption.attention, caption.activations
+    values = {
+        "text": caption.text,
+        "log_prob": caption.log_prob,
+        "finished": caption.finished,
+        "words": [{"text": word.text, "log_prob": word.log_prob, "known": word.known} for word in caption.words],
+        "attention": None if maps is None else _rounded(maps, ATTENTION_DIGITS),
+    }
+    if activations is not None:
+        values["activations"] = {name: _rounded(array, ACTIVATION_DIGITS) for name, array in activations.items()}
+    return values
+
+
+def _rounded(values: NDArray[np.float32], digits: int) -> Any:
+    return np.round(values.astype(np.float64), digits).tolist()

@@ -1,0 +1,86 @@
+"""``python -m captioner units PHOTO --out OUT.png``: what single gates and states did at each word."""
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from captioner.commands.options import add_decoding, add_model, decoding_options, given_decoding, load_model, spelled
+from captioner.commands.output import DONE, FAILED, say
+from captioner.commands.photos import Photo, picture_files, read_photo
+from captioner.errors import OptionError
+from captioner.types import Caption
+from captioner.units import Unit, choose_units, unit_plot, unit_rows
+
+HELP = "draw what single gates and states of the network did at each word"
+EPILOG = """\
+Each unit is a row that repeats the caption, each word on the colour of the unit's activation: from blue, -1,
+over white, 0, to red, 1; for gates from white, 0, closed, to green, 1, open. Wider ranges stand in the legend.
+
+output: without --unit, one line per gate and state: its name, the number of its units, and those that were
+drawn, with tabs between.
+"""
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the command's arguments."""
+    parser.add_argument("photo", metavar="PHOTO", type=Path, help="an image file")
+    parser.add_argument(
+        "--out",
+        metavar="OUT",
+        type=Path,
+        required=True,
+        help="the drawing, OUT.png; without that suffix, OUT is a folder that gets a PNG named after the photo",
+    )
+    parser.add_argument("--text", help="a caption that you wrote; default: the one that the model finds")
+    parser.add_argument(
+        "--unit",
+        metavar="NAME:INDEX",
+        action="append",
+        default=[],
+        help="a unit such as language.0.forget:17; may be given several times; default: the hidden units of each "
+        "stack's top layer that vary most",
+    )
+    add_model(parser)
+    add_decoding(parser, without={"num_captions"})
+
+
+def run(arguments: Namespace) -> int:
+    """Draw units; return the exit status."""
+    units = [Unit.parse(text) for text in arguments.unit]
+    _check_text_alone(arguments)
+    [file] = picture_files("--out", arguments.out, [arguments.photo.name], [arguments.photo])
+    photo = read_photo(arguments.photo)
+    if photo is None:
+        return FAILED
+    caption = _caption(arguments, photo)
+    activations = caption.activations or {}
+    drawn = units or choose_units(activations)
+    unit_plot([word.text for word in caption.words], unit_rows(activations, drawn)).save(file)
+    if not units:
+        _list(activations, drawn)
+    return DONE
+
+
+def _check_text_alone(arguments: Namespace) -> None:
+    given = given_decoding(arguments)
+    if arguments.text is not None and given:
+        raise OptionError(f"--text is read as it is; {', '.join(map(spelled, given))} would change nothing")
+
+
+def _caption(arguments: Namespace, photo: Photo) -> Caption:
+    options = decoding_options(arguments)
+    predictor = load_model(arguments)
+    if arguments.text is not None:
+        return predictor.score(photo.image, arguments.text, activations=True)
+    return predictor.caption(photo.image, options, activations=True)
+
+
+def _list(activations: Mapping[str, NDArray[np.float32]], drawn: Iterable[Unit]) -> None:
+    chosen: dict[str, list[str]] = {}
+    for unit in drawn:
+        chosen.setdefault(unit.name, []).append(str(unit.index))
+    for name, values in activations.items():
+        say("\t".join([name, str(values.shape[1]), *([" ".join(chosen[name])] if name in chosen else [])]))

@@ -1,0 +1,172 @@
+import json
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from captioner.decoding import DecodingOptions
+from captioner.errors import CheckpointError
+from tests.command_line import FakePredictor, Run
+
+
+def test_a_photo(run: Run, predictor: FakePredictor, folder: Path) -> None:
+    assert run("caption", folder / "b.jpg") == (0, [f"{folder / 'b.jpg'}\twidth 20"], "")
+    assert predictor.checkpoint is None
+    assert predictor.options == [DecodingOptions()]
+
+
+def test_options_reach_the_predictor(run: Run, predictor: FakePredictor, folder: Path) -> None:
+    options = ("--checkpoint", "model.st", "--beam-size", 3, "--num-captions", 2, "--max-length", 7)
+    status, lines, _ = run("caption", folder / "b.jpg", *options)
+    assert status == 0
+    assert [line.split("\t")[1:] for line in lines] == [["width 20", "-2.0000"], ["width 20", "-3.0000"]]
+    assert predictor.options == [DecodingOptions(3, 2, 7)]
+    assert predictor.checkpoint == Path("model.st")
+
+
+def test_a_folder_stands_for_its_images_by_name(run: Run, predictor: FakePredictor, folder: Path) -> None:
+    status, lines, errors = run("caption", folder)
+    assert (status, errors) == (0, "")
+    assert [line.split("\t")[1] for line in lines] == ["width 10", "width 20", "width 30"]
+
+
+def test_a_folder_without_images(run: Run, predictor: FakePredictor, folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    status, lines, errors = run("caption", tmp_path / "empty", folder / "b.jpg")
+    assert (status, len(lines)) == (1, 1)
+    assert "no images" in errors
+    assert run("caption", tmp_path / "empty")[:2] == (1, [])
+
+
+def test_bad_files_are_reported_and_skipped(run: Run, predictor: FakePredictor, folder: Path) -> None:
+    (folder / "bad.jpg").write_bytes(b"\xff\xd8\xff damaged")
+    status, lines, errors = run("caption", folder, folder / "notes.txt", folder / "missing.jpg")
+    assert (status, len(lines)) == (1, 3)
+    complaints = errors.splitlines()
+    assert len(complaints) == 3
+    for complaint, words in zip(complaints, ("bad.jpg: the JPEG", "notes.txt", "No such file"), strict=True):
+        assert complaint.startswith("captioner: ")
+        assert words in complaint
+
+
+def test_nothing_but_bad_files(run: Run, predictor: FakePredictor, folder: Path) -> None:
+    assert run("caption", folder / "notes.txt")[:2] == (1, [])
+    assert predictor.batches == []
+
+
+def test_photos_are_captioned_in_batches(run: Run, predictor: FakePredictor, tmp_path: Path) -> None:
+    for width in range(10, 29):
+        Image.new("RGB", (width, 10)).save(tmp_path / f"{width}.bmp")
+    status, lines, _ = run("caption", tmp_path)
+    assert (status, predictor.batches) == (0, [8, 8, 3])
+    assert [line.split("\t")[1] for line in lines] == [f"width {width}" for width in range(10, 29)]
+
+
+def test_json(run: Run, predictor: FakePredictor, folder: Path) -> None:
+    _, lines, _ = run("caption", folder, "--json", "--num-captions", 2)
+    values = [json.loads(line) for line in lines]
+    assert [Path(value["path"]).name for value in values] == ["a.PNG", "b.jpg", "c.webp"]
+    assert values[1]["image"] == {"width": 20, "height": 16, "format": "JPEG"}
+    assert values[1]["attention_grid"] == [2, 3]
+    first, second = values[1]["captions"]
+    assert (first["text"], first["log_prob"], second["log_prob"]) == ("width 20", -2.0, -3.0)
+    assert first["words"] == [
+        {"text": "width", "log_prob": -0.5, "known": True},
+        {"text": "20", "log_prob": -1.0, "known": True},
+    ]
+    assert np.array_equal(first["attention"], predictor.attention)
+    assert "activations" not in first
+
+
+def test_activations_and_attention_are_rounded(run: Run, predictor: FakePredictor, folder: Path) -> None:
+    predictor.attention = np.full((2, 1, 3), 1 / 3, np.float32)
+    value = json.loads(run("caption", folder / "b.jpg", "--json", "--activations")[1][0])["captions"][0]
+    assert value["activations"] == {"language.0.cell": [[0.3333], [-2.0]]}
+    assert value["attention"] == [[[0.333333] * 3]] * 2
+
+
+def test_activations_without_json_are_refused(run: Run, predictor: FakePredictor, folder: Path) -> None:
+    status, lines, errors = run("caption", folder / "b.jpg", "--activations")
+    assert (status, lines, predictor.batches) == (2, [], [])
+    assert "--json" in errors
+
+
+def test_json_without_attention(run: Run, predictor: FakePredictor, folder: Path) -> None:
+    predictor.attention = None
+    value = json.loads(run("caption", folder / "b.jpg", "--json")[1][0])
+    assert value["attention_grid"] is value["captions"][0]["attention"] is None
+
+
+def test_heatmap_of_one_photo(run: Run, predictor: FakePredictor, folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "new" / "map.png"
+    assert run("caption", folder / "b.jpg", "--heatmap", out)[0] == 0
+    with Image.open(out) as sheet:
+        assert (sheet.format, sheet.mode) == ("PNG", "RGB")
+        assert sheet.width > 900
+
+
+def test_heatmaps_of_a_folder(run: Run, predictor: FakePredictor, folder: Path, tmp_path: Path) -> None:
+    assert run("caption", folder, "--heatmap", tmp_path / "maps")[0] == 0
+    names = sorted(path.name for path in (tmp_path / "maps").iterdir())
+    assert names == ["a.PNG.png", "b.jpg.png", "c.webp.png"]
+
+
+def test_heatmaps_that_would_lose_a_file_are_refused_before_any_work(
+    run: Run, predictor: FakePredictor, folder: Path, tmp_path: Path
+) -> None:
+    twin = tmp_path / "b.jpg"
+    twin.write_bytes((folder / "b.jpg").read_bytes())
+    photo = folder / "a.PNG"
+    before = photo.read_bytes()
+    for photos, out, message in (
+        ([folder], tmp_path / "map.png", "one file"),
+        ([photo], folder / ".." / "photos" / "a.PNG", "overwritten"),
+        ([folder / "b.jpg", twin], tmp_path / "maps", "same name"),
+    ):
+        status, lines, errors = run("caption", *photos, "--heatmap", out)
+        assert (status, lines) == (2, [])
+        assert message in errors
+    assert predictor.batches == []
+    assert photo.read_bytes() == before
+
+
+def test_heatmap_of_a_model_that_does_not_attend_is_refused_before_any_work(
+    run: Run, predictor: FakePredictor, folder: Path, tmp_path: Path
+) -> None:
+    predictor.model.decoder.attends = False
+    status, lines, errors = run("caption", folder / "b.jpg", "--heatmap", tmp_path / "map.png")
+    assert (status, lines, predictor.batches) == (2, [], [])
+    assert "does not attend" in errors
+
+
+def test_options_out_of_range(run: Run, predictor: FakePredictor, folder: Path) -> None:
+    status, _, errors = run("caption", folder / "b.jpg", "--beam-size", 0)
+    assert status == 2
+    assert errors.startswith("captioner: beam_size is 0")
+
+
+def raising(error: BaseException) -> Any:
+    def fail(*_: object, **__: object) -> NoReturn:
+        raise error
+
+    return fail
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [(CheckpointError("broken"), 1), (PermissionError("locked"), 1), (KeyboardInterrupt(), 130)],
+)
+def test_what_stops_the_work_gives_a_status(
+    error: BaseException,
+    status: int,
+    run: Run,
+    predictor: FakePredictor,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(predictor, "captions", raising(error))
+    found, lines, errors = run("caption", folder)
+    assert (found, lines) == (status, [])
+    assert errors == (f"captioner: {error}\n" if str(error) else "")

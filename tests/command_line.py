@@ -1,0 +1,42 @@
+"""What tests of the command line need: a predictor that is quick and easy to foresee."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from captioner.decoding import DecodingOptions
+from captioner.types import Caption, Word
+
+Outcome = tuple[int, list[str], str]  # exit status, lines of the output, what was complained of
+Run = Callable[..., Outcome]
+
+
+class FakePredictor:
+    """Calls every picture by its width, with captions that are worse and worse."""
+
+    def __init__(self) -> None:
+        self.attention: Any = np.array([[[0.5, 0.25, 0.25]] * 2, [[0, 0, 0], [0, 1, 0]]], np.float32)  # [2, 2, 3]
+        self.model = SimpleNamespace(decoder=SimpleNamespace(attends=True))
+        self.batches: list[int] = []
+        self.options: list[DecodingOptions] = []
+        self.checkpoint: Path | None = None
+
+    def from_checkpoint(self, path: Path | None) -> "FakePredictor":
+        self.checkpoint = path
+        return self
+
+    def captions(
+        self, images: Sequence[Image.Image], options: DecodingOptions, *, activations: bool = False
+    ) -> list[list[Caption]]:
+        self.batches.append(len(images))
+        self.options.append(options)
+        inside = {"language.0.cell": np.array([[1 / 3], [-2]], np.float32)} if activations else None
+        return [[self._caption(image.width, rank, inside) for rank in range(options.num_captions)] for image in images]
+
+    def _caption(self, width: int, rank: int, activations: Any) -> Caption:
+        words = (Word("width", -0.5), Word(str(width), -1.0 - rank))
+        return Caption(f"width {width}", words, -2.0 - rank, self.attention, finished=True, activations=activations)
