@@ -1,15 +1,33 @@
-"""The HTTP interface for programs: captions of an image, and whether the service lives."""
+"""The HTTP interface for programs: captions of an image, the score of a text, and whether the service lives."""
 
 import time
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
+from PIL.Image import Image
 
 from captioner.images import DEFAULT_LIMITS, read_image
-from service import payloads
-from service.batching import InferenceThread, Predictor
+from service import options, payloads
+from service.batching import Inference, InferenceThread, Predictor
 from service.errors import request_id
 from service.settings import Settings
+
+
+@dataclass(frozen=True)
+class Work:
+    """What one request had the model do.
+
+    Attributes:
+        image: The upright image.
+        inference: What the model says of it.
+        decode_seconds: How long the image took to decode.
+    """
+
+    image: Image
+    inference: Inference
+    decode_seconds: float
 
 
 def create_api(predictor: Predictor, settings: Settings) -> Blueprint:
@@ -19,28 +37,30 @@ def create_api(predictor: Predictor, settings: Settings) -> Blueprint:
     limits = replace(DEFAULT_LIMITS, max_bytes=settings.max_upload_bytes)
     model = {"name": predictor.info.name, "version": predictor.info.version}
 
+    def infer(data: bytes, call: Callable[[Image], Inference]) -> Work:
+        with inference.place():
+            start = time.perf_counter()
+            image = read_image(data, limits)
+            decode_seconds = time.perf_counter() - start
+            return Work(image, call(image), decode_seconds)
+
     @api.post("/v1/captions")
     def make_captions() -> Response:
         start = time.perf_counter()
         data = payloads.read_upload(request)
-        options = payloads.read_options(request, settings.options())
-        with inference.place():
-            decode_start = time.perf_counter()
-            image = read_image(data, limits)
-            decode_seconds = time.perf_counter() - decode_start
-            result = inference.run(image, options)
-        return jsonify(
-            id=request_id(),
-            model=model,
-            image=payloads.image_payload(image),
-            captions=[payloads.caption_payload(caption) for caption in result.captions],
-            attention_grid=payloads.attention_grid(result.captions),
-            timing_ms={
-                "decode": _milliseconds(decode_seconds),
-                "inference": _milliseconds(result.seconds),
-                "total": _milliseconds(time.perf_counter() - start),
-            },
-        )
+        search, activations = options.read_caption_options(request, settings.options())
+        work = infer(data, lambda image: inference.captions(image, search, activations=activations))
+        captions = [payloads.caption_payload(caption) for caption in work.inference.captions]
+        return _answer(model, work, start, captions=captions)
+
+    @api.post("/v1/scores")
+    def score_text() -> Response:
+        start = time.perf_counter()
+        data = payloads.read_upload(request)
+        text, activations = options.read_score_options(request)
+        work = infer(data, lambda image: inference.score(image, text, activations=activations))
+        [caption] = work.inference.captions
+        return _answer(model, work, start, score=payloads.score_payload(caption))
 
     @api.get("/livez")
     def tell_alive() -> Response:
@@ -56,6 +76,21 @@ def create_api(predictor: Predictor, settings: Settings) -> Blueprint:
         return response
 
     return api
+
+
+def _answer(model: dict[str, str], work: Work, start: float, **result: Any) -> Response:
+    return jsonify(
+        id=request_id(),
+        model=model,
+        image=payloads.image_payload(work.image),
+        **result,
+        attention_grid=payloads.attention_grid(work.inference.captions),
+        timing_ms={
+            "decode": _milliseconds(work.decode_seconds),
+            "inference": _milliseconds(work.inference.seconds),
+            "total": _milliseconds(time.perf_counter() - start),
+        },
+    )
 
 
 def _milliseconds(seconds: float) -> float:

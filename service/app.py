@@ -13,7 +13,7 @@ from service.payloads import MemoryRequest
 from service.settings import DEFAULT_SETTINGS, Settings
 
 FORM_OVERHEAD = 64 * 1024  # bytes that a form may need around the image: boundaries, part headers, options
-MAX_FORM_PARTS = 16
+MAX_FORM_PARTS = 32  # twice as many as there are parameters
 
 CONTENT_SECURITY_POLICY = "; ".join(
     (

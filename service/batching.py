@@ -4,7 +4,7 @@ OpenMP gives each thread that calls it a pool of its own, so that several would 
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -40,8 +40,14 @@ class Predictor(Protocol):
         """What the model is called."""
         ...
 
-    def captions(self, images: Sequence[Image], options: DecodingOptions) -> list[list[Caption]]:
+    def captions(
+        self, images: Sequence[Image], options: DecodingOptions, *, activations: bool = False
+    ) -> list[list[Caption]]:
         """Return the best captions of every image, best first."""
+        ...
+
+    def scores(self, images: Sequence[Image], texts: Sequence[str], *, activations: bool = False) -> list[Caption]:
+        """Return every text as the caption of its image, with the probabilities that the model gives it."""
         ...
 
 
@@ -50,7 +56,7 @@ class Inference:
     """What the model says of one image.
 
     Attributes:
-        captions: The captions, best first.
+        captions: The captions, best first; one when a text was scored.
         seconds: How long the model took, without waiting for its turn.
     """
 
@@ -86,11 +92,19 @@ class InferenceThread:
         finally:
             self._places.release()
 
-    def run(self, image: Image, options: DecodingOptions) -> Inference:
+    def captions(self, image: Image, options: DecodingOptions, *, activations: bool = False) -> Inference:
         """Caption an image in the inference thread, and wait for it."""
-        return self._thread.submit(self._infer, image, options).result()
+        return self._run(lambda: self._predictor.captions([image], options, activations=activations)[0])
 
-    def _infer(self, image: Image, options: DecodingOptions) -> Inference:
-        start = time.perf_counter()
-        captions = self._predictor.captions([image], options)[0]
-        return Inference(captions, time.perf_counter() - start)
+    def score(self, image: Image, text: str, *, activations: bool = False) -> Inference:
+        """Score a text as the caption of an image in the inference thread, and wait for it."""
+        return self._run(lambda: self._predictor.scores([image], [text], activations=activations))
+
+    def _run(self, infer: Callable[[], Sequence[Caption]]) -> Inference:
+        return self._thread.submit(_time, infer).result()
+
+
+def _time(infer: Callable[[], Sequence[Caption]]) -> Inference:
+    start = time.perf_counter()
+    captions = infer()
+    return Inference(captions, time.perf_counter() - start)

@@ -96,7 +96,10 @@ def _too_large() -> CaptionerError:
 
 def _detail(error: HTTPException) -> str:
     if isinstance(error, NotFound):
-        return "There is nothing at this address; captions are made by POST /v1/captions and the page is at /."
+        return (
+            "There is nothing at this address; POST /v1/captions describes a photo, "
+            "POST /v1/scores scores a sentence about one, and the page is at /."
+        )
     if isinstance(error, MethodNotAllowed):
         allowed = ", ".join(sorted(error.valid_methods or ()))
         return f"{request.method} is not allowed here; allowed: {allowed}."

@@ -1,24 +1,22 @@
 """Requests to values, and captions to JSON values."""
 
 import io
-import re
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import IO, Any
 
+import numpy as np
 from flask import Request
+from numpy.typing import NDArray
 from PIL.Image import Image
 from werkzeug.datastructures import CombinedMultiDict, MultiDict
 from werkzeug.formparser import FormDataParser
 
-from captioner.decoding import MAX_BEAM_SIZE, MAX_LENGTH, DecodingOptions
-from captioner.errors import OptionError
 from captioner.types import Caption
 from service.errors import BadUploadError
 
 IMAGE_FIELD = "image"
-RANGES = {"beam_size": (1, MAX_BEAM_SIZE), "num_captions": (1, MAX_BEAM_SIZE), "max_length": (1, MAX_LENGTH)}
 DECIMALS = 6  # of log-probabilities and attention weights: far below what float32 can tell apart after a network
+ACTIVATION_DECIMALS = 4  # enough to draw them
 
 
 class MemoryRequest(Request):
@@ -75,40 +73,15 @@ def _image_part(request: Request) -> bytes:
     raise BadUploadError("the form has no file part named 'image'; put the image there")
 
 
-def read_options(request: Request, defaults: DecodingOptions) -> DecodingOptions:
-    """Return how to search, from a request's query and form fields.
-
-    More captions than beams widen the beam, unless the request also says how wide it must be.
-
-    Raises:
-        OptionError: If a parameter is unknown, given twice, or out of range.
-    """
-    given: CombinedMultiDict[str, str] = CombinedMultiDict([request.args, _form(request)])
-    values = {name: _whole_number(name, texts) for name, texts in given.lists()}
-    if "num_captions" in values and "beam_size" not in values:
-        values["beam_size"] = max(defaults.beam_size, values["num_captions"])
-    return replace(defaults, **values)
+def read_fields(request: Request) -> CombinedMultiDict[str, str]:
+    """Return the query and form fields of a request; what stands in both is there twice."""
+    return CombinedMultiDict([request.args, _form(request)])
 
 
 def _form(request: Request) -> MultiDict[str, str]:
     if request.mimetype != "multipart/form-data":
         return MultiDict()
     return MultiDict((name, text) for name, text in request.form.items(multi=True) if name != IMAGE_FIELD)
-
-
-def _whole_number(name: str, texts: Sequence[str]) -> int:
-    if name not in RANGES:
-        raise OptionError(f"{_shorten(name)} is not a parameter; allowed: {', '.join(RANGES)}")
-    if len(texts) > 1:
-        raise OptionError(f"{name} is given {len(texts)} times; give it once")
-    low, high = RANGES[name]
-    if not re.fullmatch("[0-9]{1,9}", texts[0]) or not low <= int(texts[0]) <= high:
-        raise OptionError(f"{name} is {_shorten(texts[0])}; it must be a whole number from {low} to {high}")
-    return int(texts[0])
-
-
-def _shorten(text: str) -> str:
-    return repr(text if len(text) <= 40 else text[:40] + "...")
 
 
 def image_payload(image: Image) -> dict[str, Any]:
@@ -118,19 +91,36 @@ def image_payload(image: Image) -> dict[str, Any]:
 
 def caption_payload(caption: Caption) -> dict[str, Any]:
     """Return a caption as JSON values; the weights of each word run row by row from the top left."""
-    return {
+    payload = {
         "text": caption.text,
         "log_prob": round(float(caption.log_prob), DECIMALS),
         "finished": caption.finished,
-        "words": [
-            {
-                "text": word.text,
-                "log_prob": round(float(word.log_prob), DECIMALS),
-                "attention": _weights(caption, index),
-            }
-            for index, word in enumerate(caption.words)
-        ],
+        "words": [_word(caption, index) for index in range(len(caption.words))],
     }
+    if caption.activations is not None:
+        payload["activations"] = {name: _rounded(values) for name, values in caption.activations.items()}
+    return payload
+
+
+def score_payload(caption: Caption) -> dict[str, Any]:
+    """Return a scored text as JSON values: a caption whose words tell whether the vocabulary knows them."""
+    payload = caption_payload(caption)
+    for word, entry in zip(caption.words, payload["words"], strict=True):
+        entry["known"] = word.known
+    return payload
+
+
+def _word(caption: Caption, index: int) -> dict[str, Any]:
+    word = caption.words[index]
+    return {
+        "text": word.text,
+        "log_prob": round(float(word.log_prob), DECIMALS),
+        "attention": _weights(caption, index),
+    }
+
+
+def _rounded(values: NDArray[np.float32]) -> Any:
+    return values.astype(np.float64).round(ACTIVATION_DECIMALS).tolist()  # float32 has no short decimals
 
 
 def _weights(caption: Caption, index: int) -> list[float] | None:

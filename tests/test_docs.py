@@ -2,11 +2,14 @@
 
 import re
 import shlex
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from captioner.__main__ import _parser as captioner_parser
+from service.options import CAPTIONS, SCORES
+from service.settings import Settings
 from service.settings import _parser as service_parser
 from training.__main__ import parser as training_parser
 
@@ -56,10 +59,21 @@ def test_recipes_and_make_targets_that_the_readme_names_exist() -> None:
         assert re.search(rf"^{''.join(target)}:", makefile, re.MULTILINE), target
 
 
-def test_the_http_documentation_names_every_option() -> None:
-    from service.payloads import RANGES  # noqa: PLC0415
+def option_rows(section: str) -> dict[str, list[str]]:
+    """Return the option table of one section of the HTTP documentation: name -> values and default."""
+    [part] = [part for part in text(ROOT / "docs/http-api.md").split("\n## ") if part.startswith(section)]
+    rows = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in part.splitlines() if line[:3] == "| `"]
+    return {name.strip("` "): [values, default.strip("`")] for name, values, default, _ in rows}
 
-    for name, (low, high) in RANGES.items():
-        row = next(line for line in text(ROOT / "docs/http-api.md").splitlines() if line.startswith(f"| `{name}`"))
-        assert str(low) in row
-        assert str(high) in row or "beam_size" in row
+
+def test_the_http_documentation_names_every_option_with_its_range() -> None:
+    for section, table in (("POST /v1/captions", CAPTIONS), ("POST /v1/scores", SCORES)):
+        documented = {name: values for name, (values, _) in option_rows(section).items()}
+        assert documented == {name: kind.range for name, kind in table.items()}
+
+
+def test_the_http_documentation_names_the_defaults() -> None:
+    documented = {name: default for name, (_, default) in option_rows("POST /v1/captions").items()}
+    words = {None: "by chance", "": "none"}
+    for name, default in asdict(Settings().options()).items():
+        assert documented[name] == words.get(default, f"{default:g}" if isinstance(default, float) else str(default))

@@ -1,5 +1,7 @@
 // What a word's attention map says, in words.
 
+import { percent } from "./confidence.js";
+
 const PLACES = [
   ["in the upper left", "at the top", "in the upper right"],
   ["on the left", "in the middle", "on the right"],
@@ -13,13 +15,6 @@ export function describeAttention(map, rows, cols) {
   const place = PLACES[third(Math.floor(cell / cols), rows)][third(cell % cols, cols)];
   const spread = peak < 2 / map.length ? "spread over the whole photo, " : "";
   return `${spread}peak ${percent(peak)} of attention, ${place}`;
-}
-
-/** Write a share of one as a percentage. */
-export function percent(share) {
-  const value = share * 100;
-  if (value > 0 && value < 1) return "under 1%";
-  return `${Math.round(value)}%`;
 }
 
 function third(index, count) {

@@ -1,8 +1,10 @@
 // A caption as a row of words, of which at most one is active: pointed at, or else selected by key, tap or play.
 
-import { describeAttention, percent } from "./attention.js";
+import { describeAttention } from "./attention.js";
+import { percent } from "./confidence.js";
 
-const HINT = "Point at a word, tap it, or use the arrow keys to see where the model looked.";
+const HOW = "Point at a word, tap it, or use the arrow keys to see";
+const UNKNOWN = "not in the vocabulary";
 
 /** Shows the words, and tells through `onChange(index or null)` which one is active. */
 export class CaptionView {
@@ -24,7 +26,7 @@ export class CaptionView {
 
   /** Show the words of a caption as the service gives them. */
   load(words, grid) {
-    this.hint = grid && words.length ? HINT : "";
+    this.hint = words.length ? `${HOW} ${grid ? "where the model looked" : "how sure the model was"}.` : "";
     this.explanations = words.map((word) => explain(word, grid));
     this.buttons = words.map((word, index) => this.button(word, index));
     this.words.replaceChildren(...this.buttons);
@@ -69,6 +71,10 @@ export class CaptionView {
     button.type = "button";
     button.className = "word";
     button.textContent = word.text;
+    if (word.known === false) {
+      button.classList.add("unknown");
+      button.title = UNKNOWN;
+    }
     button.tabIndex = index === 0 ? 0 : -1;
     button.setAttribute("aria-label", `${word.text}: ${this.explanations[index].join(", ")}`);
     button.style.setProperty("--sure", Math.exp(word.log_prob).toFixed(3));
@@ -106,6 +112,8 @@ export class CaptionView {
 }
 
 function explain(word, grid) {
-  const sure = `${percent(Math.exp(word.log_prob))} sure`;
-  return word.attention && grid ? [sure, describeAttention(word.attention, ...grid)] : [sure];
+  const parts = word.known === false ? [UNKNOWN] : [];
+  parts.push(`${percent(Math.exp(word.log_prob))} sure`);
+  if (word.attention && grid) parts.push(describeAttention(word.attention, ...grid));
+  return parts;
 }

@@ -12,6 +12,7 @@ export function listenForPhotos(page, onPhoto) {
   listenForFiles(page.querySelector("#file"), onPhoto);
   listenForDrops(page, onPhoto);
   page.addEventListener("paste", (event) => {
+    if (isText(event)) return;
     event.preventDefault();
     onPhoto(firstFile(event.clipboardData, "There is no photo in the clipboard."));
   });
@@ -42,6 +43,11 @@ function listenForDrops(page, onPhoto) {
     mark(false);
     onPhoto(firstFile(event.dataTransfer, "Only a file can be dropped here; save the photo first."));
   });
+}
+
+/** Whether text is pasted into a field for text. */
+function isText(event) {
+  return event.target.matches("input") && !event.clipboardData?.files.length;
 }
 
 async function firstFile(transfer, otherwise) {

@@ -1,59 +1,81 @@
-// The page: a photo comes in, its caption comes back, and the words show where the model looked.
+// The page: a photo comes in, its captions come back, and the words show where the model looked.
 
-import { Problem, requestCaption } from "./api.js";
-import { CaptionView } from "./caption.js";
-import { Heatmap } from "./heatmap.js";
+import { Problem, requestCaptions, requestScore } from "./api.js";
 import { listenForPhotos } from "./intake.js";
-import { Player } from "./player.js";
+import { OptionsPanel } from "./options.js";
+import { Result } from "./result.js";
+import { SentenceForm } from "./sentence.js";
 
 const MEBIBYTE = 2 ** 20;
 const part = (id) => document.getElementById(id);
 
-const heatmap = new Heatmap(part("heatmap"));
-const caption = new CaptionView(part("caption"), part("detail"), (index) => heatmap.show(index));
-const player = new Player((index) => caption.select(index), showPlaying);
+const result = new Result(part);
+const sentence = new SentenceForm(part("sentence-form"), scoreSentence);
+const options = new OptionsPanel(part("options"), () => attempt(captionPhoto, showProblem));
+let photo = null;
 let request = new AbortController();
 
-async function receive(arriving) {
+/** Do the latest thing that the visitor asked for, and nothing that was asked before. */
+async function attempt(task, onProblem) {
   request.abort();
   request = new AbortController();
   const { signal } = request;
+  part("problem").hidden = true;
+  sentence.showProblem("");
+  part("result").classList.add("waiting");
   try {
-    forget();
-    const photo = checkSize(await arriving);
-    if (signal.aborted) return;
-    showPhoto(photo);
-    const answer = await requestCaption(photo, signal);
-    if (!signal.aborted) showAnswer(answer);
+    await task(signal);
   } catch (error) {
-    if (!signal.aborted) showProblem(error);
+    if (!signal.aborted) onProblem(error);
+  } finally {
+    if (!signal.aborted) part("result").classList.remove("waiting");
   }
 }
 
-function checkSize(photo) {
+function receive(arriving) {
+  attempt(async (signal) => {
+    const arrived = checkSize(await arriving);
+    signal.throwIfAborted();
+    showPhoto(arrived);
+    await captionPhoto(signal);
+  }, showProblem);
+}
+
+async function captionPhoto(signal) {
+  const answer = await requestCaptions(photo, options.fields, signal);
+  signal.throwIfAborted();
+  result.showCaptions(answer);
+  part("tools").hidden = false;
+  part("photo").scrollIntoView({ block: "nearest" }); // the button that asked may be far below it
+}
+
+function scoreSentence(text) {
+  const show = async (signal) => {
+    const answer = await requestScore(photo, text, signal);
+    signal.throwIfAborted();
+    result.showScore(answer);
+    part("whose").scrollIntoView({ block: "nearest" });
+  };
+  attempt(show, (error) => sentence.showProblem(explain(error).detail));
+}
+
+function checkSize(arrived) {
   const limit = Number(document.body.dataset.maxUploadBytes);
-  if (photo.size <= limit) return photo;
-  const [size, most] = [photo.size, limit].map((bytes) => `${(bytes / MEBIBYTE).toFixed(1)} MiB`);
+  if (arrived.size <= limit) return arrived;
+  const [size, most] = [arrived.size, limit].map((bytes) => `${(bytes / MEBIBYTE).toFixed(1)} MiB`);
   throw new Problem("Photo too large", `That file has ${size}; this service takes up to ${most}.`);
 }
 
-function forget() {
-  player.stop();
-  heatmap.load([], 0, 0);
-  caption.load([], null);
-  part("problem").hidden = true;
-  part("controls").hidden = true;
-  part("timing").textContent = "";
-}
-
-function showPhoto(photo) {
+function showPhoto(arrived) {
+  photo = arrived;
+  result.clear();
   const picture = part("picture");
   URL.revokeObjectURL(picture.src);
   picture.alt = "Your photo, not yet described";
   picture.src = URL.createObjectURL(photo);
   part("result").hidden = false;
-  part("photo").classList.add("waiting");
-  showStatus("Looking at the photo…", true);
+  part("tools").hidden = true;
+  result.tell("Looking at the photo…", true);
   part("result").scrollIntoView({ block: "nearest" });
 }
 
@@ -62,64 +84,46 @@ function fitPhoto() {
   part("photo").style.setProperty("--ratio", naturalWidth / naturalHeight);
 }
 
-/** Tell how things stand; what the page shows anyway is told to screen readers only. */
-function showStatus(text, visible) {
-  part("status").classList.toggle("visually-hidden", !visible);
-  part("status").textContent = text;
-}
-
-function showAnswer(answer) {
-  const [best] = answer.captions;
-  const found = best.words.length > 0;
-  heatmap.load(best.words.map((word) => word.attention), ...(answer.attention_grid ?? [0, 0]));
-  caption.load(best.words, answer.attention_grid);
-  showStatus(found ? `Caption: ${best.text}` : "The model found no words for this photo.", !found);
-  part("photo").classList.remove("waiting");
-  part("picture").alt = best.text || "Your photo";
-  part("controls").hidden = !answer.attention_grid || !found;
-  const { name, version } = answer.model;
-  part("timing").textContent = `captioned in ${Math.round(answer.timing_ms.total)} ms by ${name} ${version}`;
-}
-
+/** Say what went wrong; a photo that is not to blame stays, to be tried again with other options. */
 function showProblem(error) {
-  if (!(error instanceof Problem)) console.error(error);
-  part("result").hidden = true;
-  part("status").textContent = "";
-  part("problem-title").textContent = error.title ?? "That did not work";
-  part("problem-detail").textContent = error instanceof Problem ? error.message : "Please try another photo.";
+  if (error.ofPhoto) photo = null;
+  part("result").hidden = !photo;
+  part("tools").hidden = !photo;
+  if (!result.answer) result.tell("", false);
+  const { title, detail } = explain(error);
+  part("problem-title").textContent = title;
+  part("problem-detail").textContent = detail;
   part("problem").hidden = false;
   part("problem").scrollIntoView({ block: "nearest" });
 }
 
-function showPlaying(playing) {
-  part("play").classList.toggle("playing", playing);
-  part("play-label").textContent = playing ? "Stop" : "Play";
-}
-
-function togglePlay() {
-  if (player.playing) player.stop();
-  else player.play(caption.length);
+function explain(error) {
+  if (error instanceof Problem) return { title: error.title, detail: error.message };
+  console.error(error);
+  return { title: "That did not work", detail: "Something went wrong on this page. Please try again." };
 }
 
 const KEYS = {
-  ArrowLeft: () => caption.step(-1),
-  ArrowRight: () => caption.step(1),
-  Escape: () => caption.clear(),
+  ArrowLeft: () => result.caption.step(-1),
+  ArrowRight: () => result.caption.step(1),
+  Escape: () => result.caption.clear(),
 };
-const KEYS_ON_WORDS = { Home: () => caption.focus(0), End: () => caption.focus(caption.length - 1) };
+const KEYS_ON_WORDS = {
+  Home: () => result.caption.focus(0),
+  End: () => result.caption.focus(result.caption.length - 1),
+};
 
 function handleKey(event) {
-  const onWords = part("caption").contains(event.target);
-  const action = KEYS[event.key] ?? (onWords ? KEYS_ON_WORDS[event.key] : undefined);
-  if (!action || !caption.length || event.altKey || event.ctrlKey || event.metaKey || event.shiftKey) return;
+  const isWithin = (id) => part(id).contains(event.target);
+  const action = KEYS[event.key] ?? (isWithin("caption") ? KEYS_ON_WORDS[event.key] : undefined);
+  const isMeantOtherwise = event.altKey || event.ctrlKey || event.metaKey || event.shiftKey;
+  if (!action || !result.caption.length || isMeantOtherwise || isWithin("choices") || isWithin("tools")) return;
   event.preventDefault();
-  player.stop();
+  result.player.stop();
   action();
 }
 
 listenForPhotos(document, receive);
 part("picture").addEventListener("load", fitPhoto);
-part("play").addEventListener("click", togglePlay);
-part("caption").addEventListener("pointerdown", () => player.stop());
-part("photo").addEventListener("click", () => caption.clear());
+part("photo").addEventListener("click", () => result.caption.clear());
 document.addEventListener("keydown", handleKey);

@@ -1,61 +1,43 @@
-"""A six-line model, the application around it, and a real server around that."""
+"""A model of a few lines, the application around it, and a real server around that."""
 
 import io
+import shutil
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
 from typing import Any
+from urllib.parse import urlsplit
 
-import numpy as np
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from PIL import Image
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
 
-from captioner.decoding import DecodingOptions
-from captioner.types import Caption, Word
 from service import Settings, create_app
 from service.batching import Predictor
 from service.server import addresses, open_server
+from tests.service.fakes import FakePredictor
 
 Serve = Callable[[Flask], AbstractContextManager[str]]
+OpenPage = Callable[..., Page]
 
-CELLS = ((0, 0), (1, 5), (3, 3), (6, 0), (6, 6))  # where the fake looks for its words, as (row, col)
-
-
-@dataclass(frozen=True)
-class FakeInfo:
-    name: str = "fake"
-    version: str = "1.2.3"
-
-
-def fake_caption(image: Image.Image) -> Caption:
-    red = image.convert("RGB").getpixel((0, 0))[0]  # type: ignore[index]
-    words = ("a", "photo", "of", "red", str(red))
-    attention = np.full((len(words), 7, 7), 0.4 / 48, np.float32)
-    for word, (row, col) in enumerate(CELLS):
-        attention[word, row, col] = 0.6
-    return Caption(
-        text=" ".join(words),
-        words=tuple(Word(text, -0.25 * (i + 1)) for i, text in enumerate(words)),
-        log_prob=-4.0,
-        attention=attention,
-        finished=True,
-    )
-
-
-class FakePredictor:
-    info = FakeInfo()
-
-    def captions(self, images: Sequence[Image.Image], options: DecodingOptions) -> list[list[Caption]]:
-        best = [fake_caption(image) for image in images]
-        return [[replace(caption, log_prob=-4.0 - k) for k in range(options.num_captions)] for caption in best]
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 
 
 @pytest.fixture
-def predictor() -> Predictor:
-    return FakePredictor()
+def predictor(request: pytest.FixtureRequest) -> Predictor:
+    """Return the model behind the service, which a test may choose by indirect parametrisation."""
+    model: Predictor = getattr(request, "param", FakePredictor())
+    return model
 
 
 @pytest.fixture
@@ -120,3 +102,46 @@ def serve(settings: Settings) -> Serve:
             server.task_dispatcher.shutdown()
 
     return run
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    path = shutil.which("chromium") or shutil.which("google-chrome")
+    if path is None:
+        pytest.skip("no Chromium is installed")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(browser: Browser, app: Flask, serve: Serve) -> Iterator[OpenPage]:
+    """Return what opens the page, and fail afterwards if it complained or asked anyone else for anything."""
+    complaints: list[str] = []
+    expected: list[str] = []
+
+    with serve(app) as url:
+
+        def watch(message: ConsoleMessage) -> None:
+            if message.type in ("error", "warning") and not any(text in message.text for text in expected):
+                complaints.append(message.text)
+
+        def check(request: Request) -> None:
+            if urlsplit(request.url).netloc not in (urlsplit(url).netloc, "") and request.url[:5] != "blob:":
+                complaints.append(f"asked {request.url}")
+
+        def open_it(path: str = "/", refused: str = "", **options: Any) -> Page:
+            """Open the page; `refused` is the status of which the console may complain."""
+            expected.extend([f"status of {refused}"] if refused else [])
+            page = browser.new_page(**options)
+            page.on("console", watch)
+            page.on("pageerror", lambda error: complaints.append(str(error)))
+            page.on("request", check)
+            page.goto(url + path)
+            return page
+
+        yield open_it
+        for context in browser.contexts:
+            context.close()
+    assert complaints == []

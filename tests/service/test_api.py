@@ -5,7 +5,7 @@ import json
 import math
 import tempfile
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -13,13 +13,12 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from PIL import Image
 from werkzeug.test import TestResponse
 
-from captioner.decoding import DecodingOptions
 from captioner.types import Caption
 from service import Settings, create_app
 from service.batching import Predictor
+from tests.service.fakes import CELLS, BlindPredictor, FakePredictor, Recorder
 
 MakePhoto = Callable[..., bytes]
 Encode = Callable[[bytes], dict[str, Any]]
@@ -45,11 +44,20 @@ def test_answers_exactly_the_documented_shape(client: FlaskClient, photo: MakePh
 
 def test_words_carry_the_model_s_attention_row_by_row(client: FlaskClient, photo: MakePhoto) -> None:
     words = post_form(client, photo()).get_json()["captions"][0]["words"]
-    for word, (row, col) in zip(words, [(0, 0), (1, 5), (3, 3), (6, 0), (6, 6)], strict=True):
+    for word, (row, col) in zip(words, CELLS, strict=True):
         assert list(word) == ["text", "log_prob", "attention"]
         assert len(word["attention"]) == 49
         assert word["attention"].index(max(word["attention"])) == row * 7 + col
         assert sum(word["attention"]) == pytest.approx(1, abs=1e-4)
+
+
+def test_activations_come_when_they_are_asked_for(client: FlaskClient, photo: MakePhoto) -> None:
+    [caption] = post_form(client, photo(), activations="true").get_json()["captions"]
+    assert caption["activations"] == {
+        "language.0.forget": [[round((3 * t + n) / 7, 4) for n in range(3)] for t in range(5)]
+    }
+    [caption] = post_form(client, photo(), activations="false").get_json()["captions"]
+    assert "activations" not in caption
 
 
 def test_times_are_finite_and_add_up(client: FlaskClient, photo: MakePhoto) -> None:
@@ -85,47 +93,8 @@ def test_size_is_that_of_the_upright_photo(client: FlaskClient, photo: MakePhoto
     assert answer["image"] == {"width": 48, "height": 64, "format": "JPEG"}
 
 
-class Recorder:
-    """A model that notes the options and the threads with which it is called."""
-
-    def __init__(self, fake: Predictor) -> None:
-        self.fake, self.info = fake, fake.info
-        self.options: list[DecodingOptions] = []
-        self.threads: set[int] = set()
-
-    def captions(self, images: Sequence[Image.Image], options: DecodingOptions) -> list[list[Caption]]:
-        self.options.append(options)
-        self.threads.add(threading.get_ident())
-        return self.fake.captions(images, options)
-
-
-@pytest.fixture
-def recorder(predictor: Predictor) -> Recorder:
-    return Recorder(predictor)
-
-
-@pytest.mark.parametrize(
-    ("given", "expected"),
-    [
-        ({}, DecodingOptions(beam_size=4, max_length=12)),
-        ({"beam_size": "1"}, DecodingOptions(beam_size=1, max_length=12)),
-        ({"max_length": "100"}, DecodingOptions(beam_size=4, max_length=100)),
-        ({"num_captions": "3"}, DecodingOptions(beam_size=4, num_captions=3, max_length=12)),
-        ({"num_captions": "9"}, DecodingOptions(beam_size=9, num_captions=9, max_length=12)),
-        ({"num_captions": "2", "beam_size": "2"}, DecodingOptions(2, 2, 12)),
-    ],
-)
-def test_options_come_from_query_or_form(
-    recorder: Recorder, photo: MakePhoto, given: dict[str, str], expected: DecodingOptions
-) -> None:
-    client = create_app(recorder, Settings(beam_size=4, max_length=12)).test_client()
-    answers = [client.post(URL, query_string=given, data=photo()), post_form(client, photo(), **given)]
-    assert [answer.status_code for answer in answers] == [200, 200]
-    assert recorder.options == [expected, expected]
-    assert len(answers[0].get_json()["captions"]) == expected.num_captions
-
-
-def test_each_of_many_requests_gets_its_own_answer_from_one_thread(recorder: Recorder, photo: MakePhoto) -> None:
+def test_each_of_many_requests_gets_its_own_answer_from_one_thread(photo: MakePhoto) -> None:
+    recorder = Recorder()
     app = create_app(recorder, Settings(max_waiting=64, server_threads=65))
 
     def caption(red: int) -> str:
@@ -138,16 +107,16 @@ def test_each_of_many_requests_gets_its_own_answer_from_one_thread(recorder: Rec
     assert recorder.threads.isdisjoint({threading.get_ident()})
 
 
-def test_a_full_queue_is_busy_and_then_free_again(predictor: Predictor, photo: MakePhoto) -> None:
+def test_a_full_queue_is_busy_and_then_free_again(photo: MakePhoto) -> None:
     started, finish = threading.Event(), threading.Event()
 
-    class Slow(Recorder):
-        def captions(self, images: Sequence[Image.Image], options: DecodingOptions) -> list[list[Caption]]:
+    class Slow(FakePredictor):
+        def captions(self, *args: Any, **kwargs: Any) -> list[list[Caption]]:
             started.set()
             finish.wait(10)
-            return super().captions(images, options)
+            return super().captions(*args, **kwargs)
 
-    app = create_app(Slow(predictor), Settings(max_waiting=1))
+    app = create_app(Slow(), Settings(max_waiting=1))
     with ThreadPoolExecutor(1) as thread:
         first = thread.submit(lambda: app.test_client().post(URL, data=photo()).status_code)
         assert started.wait(10)
@@ -166,23 +135,19 @@ def test_a_failing_image_does_not_keep_its_place(predictor: Predictor, photo: Ma
     assert client.post(URL, data=photo()).status_code == 200
 
 
-def test_a_model_without_attention_answers_null(predictor: Predictor, photo: MakePhoto) -> None:
-    class Blind(Recorder):
-        def captions(self, images: Sequence[Image.Image], options: DecodingOptions) -> list[list[Caption]]:
-            return [[replace(super().captions(images, options)[0][0], attention=None)]]
-
-    answer = create_app(Blind(predictor)).test_client().post(URL, data=photo()).get_json()
+def test_a_model_without_attention_answers_null(photo: MakePhoto) -> None:
+    answer = create_app(BlindPredictor()).test_client().post(URL, data=photo()).get_json()
     assert answer["attention_grid"] is None
     assert all(word["attention"] is None for word in answer["captions"][0]["words"])
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
-def test_what_is_not_a_number_is_never_sent(predictor: Predictor, photo: MakePhoto, value: float) -> None:
-    class Broken(Recorder):
-        def captions(self, images: Sequence[Image.Image], options: DecodingOptions) -> list[list[Caption]]:
-            return [[replace(super().captions(images, options)[0][0], log_prob=value)]]
+def test_what_is_not_a_number_is_never_sent(photo: MakePhoto, value: float) -> None:
+    class Broken(FakePredictor):
+        def captions(self, *args: Any, **kwargs: Any) -> list[list[Caption]]:
+            return [[replace(super().captions(*args, **kwargs)[0][0], log_prob=value)]]
 
-    response = create_app(Broken(predictor)).test_client().post(URL, data=photo())
+    response = create_app(Broken()).test_client().post(URL, data=photo())
     assert response.status_code == 500
     assert json.loads(response.data, parse_constant=pytest.fail)["title"] == "Internal Server Error"
 

@@ -1,42 +1,18 @@
 """The page in a real Chromium: every way in, every way to look at a word, and nothing from elsewhere."""
 
-import base64
-import shutil
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
-from typing import Any
-from urllib.parse import urlsplit
+from collections.abc import Callable
 
 import pytest
-from flask import Flask
-from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request, expect, sync_playwright
+from playwright.sync_api import Page, expect
+
+from tests.service.browsing import HOTTEST_CELL, active, choose, expect_caption, expect_heat, give, words
+from tests.service.fakes import CELLS
 
 MakePhoto = Callable[..., bytes]
-Serve = Callable[[Flask], AbstractContextManager[str]]
 OpenPage = Callable[..., Page]
 
 pytestmark = pytest.mark.browser
 
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-CELLS = ((0, 0), (1, 5), (3, 3), (6, 0), (6, 6))  # where the fake model looks for its words, as (row, col)
-HOTTEST_CELL = """canvas => {
-    const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
-    let best = -1, at = null;
-    for (let i = 0; i < data.length; i += 4) {
-        const light = data[i + 3] && data[i] + data[i + 1] + data[i + 2];
-        if (light > best) [best, at] = [light, i / 4];
-    }
-    const [x, y] = [at % canvas.width, Math.floor(at / canvas.width)];
-    return best > 0 ? [Math.floor(y * 7 / canvas.height), Math.floor(x * 7 / canvas.width)] : null;
-}"""
 WATCH_WORDS = """() => {
     window.seen = [];
     const watch = ([change]) => {
@@ -46,86 +22,6 @@ WATCH_WORDS = """() => {
     const options = { subtree: true, attributeFilter: ["class"] };
     new MutationObserver(watch).observe(document.querySelector("#caption"), options);
 }"""
-GIVE_FILE = """([kind, name, type, data]) => {
-    const bytes = Uint8Array.from(atob(data), c => c.charCodeAt(0));
-    const transfer = new DataTransfer();
-    if (name) transfer.items.add(new File([bytes], name, { type }));
-    const options = { bubbles: true, cancelable: true };
-    document.body.dispatchEvent(kind === "paste"
-        ? new ClipboardEvent("paste", { clipboardData: transfer, ...options })
-        : new DragEvent(kind, { dataTransfer: transfer, ...options }));
-}"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    path = shutil.which("chromium") or shutil.which("google-chrome")
-    if path is None:
-        pytest.skip("no Chromium is installed")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def open_page(browser: Browser, app: Flask, serve: Serve) -> Iterator[OpenPage]:
-    """Return what opens the page, and fail afterwards if it complained or asked anyone else for anything."""
-    complaints: list[str] = []
-    expected: list[str] = []
-
-    with serve(app) as url:
-
-        def watch(message: ConsoleMessage) -> None:
-            if message.type in ("error", "warning") and not any(text in message.text for text in expected):
-                complaints.append(message.text)
-
-        def check(request: Request) -> None:
-            if urlsplit(request.url).netloc not in (urlsplit(url).netloc, "") and request.url[:5] != "blob:":
-                complaints.append(f"asked {request.url}")
-
-        def open_it(path: str = "/", refused: str = "", **options: Any) -> Page:
-            """Open the page; `refused` is the status of which the console may complain."""
-            expected.extend([f"status of {refused}"] if refused else [])
-            page = browser.new_page(**options)
-            page.on("console", watch)
-            page.on("pageerror", lambda error: complaints.append(str(error)))
-            page.on("request", check)
-            page.goto(url + path)
-            return page
-
-        yield open_it
-        for context in browser.contexts:
-            context.close()
-    assert complaints == []
-
-
-def give(page: Page, kind: str, name: str, data: bytes) -> None:
-    page.evaluate(GIVE_FILE, [kind, name, "image/png", base64.b64encode(data).decode()])
-
-
-def choose(page: Page, data: bytes, name: str = "photo.png") -> None:
-    page.set_input_files("#file", {"name": name, "mimeType": "image/png", "buffer": data})
-
-
-def words(page: Page) -> Locator:
-    return page.locator("#caption .word")
-
-
-def active(page: Page) -> Locator:
-    return page.locator("#caption .word.active")
-
-
-def expect_caption(page: Page, red: int) -> None:
-    expect(words(page)).to_have_text(["a", "photo", "of", "red", str(red)])
-    expect(page.locator("#picture")).to_have_attribute("alt", f"a photo of red {red}")
-    expect(page.get_by_role("status")).to_have_text(f"Caption: a photo of red {red}")
-    expect(page.locator("#timing")).to_contain_text("captioned in")
-
-
-def expect_heat(page: Page, cell: tuple[int, int] | None) -> None:
-    hottest = f"({HOTTEST_CELL})(document.querySelector('#heatmap'))"
-    page.wait_for_function(f"cell => JSON.stringify({hottest}) === JSON.stringify(cell)", arg=cell)
 
 
 def test_a_chosen_photo(open_page: OpenPage, photo: MakePhoto) -> None:
@@ -350,7 +246,7 @@ def test_names_and_captions_are_never_markup(open_page: OpenPage, photo: MakePho
     words(page).first.hover()
     expect(page.locator("#detail")).to_have_text("<b>bold</b> 100% sure")
     expect(page.locator("#timing")).to_have_text("captioned in 1 ms by <img src=x> <b>1</b>")
-    expect(page.locator("#controls")).to_be_hidden()
+    expect(page.locator("#play")).to_be_hidden()
 
 
 def test_a_caption_without_words_is_said(open_page: OpenPage, photo: MakePhoto) -> None:

@@ -1,0 +1,44 @@
+// The visitor's sentence beside the model's caption.
+
+import { logProbability } from "./confidence.js";
+
+const UNKNOWN = " Words in a dashed frame are not in the vocabulary; the model reads each as “some rare word”.";
+
+/** Says how likely the model finds the visitor's sentence, and offers the way back to its own captions. */
+export class Comparison {
+  /**
+   * @param {HTMLElement} panel Holds `.comparison-text` and `.comparison-note`.
+   * @param {HTMLButtonElement} button The way back.
+   * @param {() => void} onBack Called when the visitor takes it.
+   */
+  constructor(panel, button, onBack) {
+    this.panel = panel;
+    this.text = panel.querySelector(".comparison-text");
+    this.note = panel.querySelector(".comparison-note");
+    this.button = button;
+    button.addEventListener("click", onBack);
+  }
+
+  /**
+   * Compare two captions as the service gives them.
+   *
+   * @param {object} score The visitor's sentence.
+   * @param {object | null} caption The model's caption; null when there is none.
+   * @returns {string} What is shown.
+   */
+  show(score, caption) {
+    const own = `Your sentence: log-probability ${logProbability(score.log_prob)}`;
+    const model = caption ? `; the model’s caption: ${logProbability(caption.log_prob)}` : "";
+    this.text.textContent = `${own}${model}`;
+    const isStrange = score.words.some((word) => word.known === false);
+    this.note.textContent = `Nearer to 0 is likelier.${isStrange ? UNKNOWN : ""}`;
+    this.button.hidden = !caption;
+    this.panel.hidden = false;
+    return this.text.textContent;
+  }
+
+  hide() {
+    this.panel.hidden = true;
+    this.button.hidden = true;
+  }
+}

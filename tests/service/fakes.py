@@ -1,0 +1,98 @@
+"""Models of a few lines, to put behind the service."""
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from PIL import Image
+
+from captioner.decoding import DecodingOptions
+from captioner.errors import OptionError
+from captioner.types import Caption, Word
+
+CELLS = ((0, 0), (1, 5), (3, 3), (6, 0), (6, 6))  # where the fake looks for its words, as (row, col)
+STRANGE = "blorf"
+
+
+@dataclass(frozen=True)
+class FakeInfo:
+    name: str = "fake"
+    version: str = "1.2.3"
+
+
+def fake_caption(words: Sequence[str], log_prob: float, activations: bool) -> Caption:
+    attention = np.full((len(words), 7, 7), 0.4 / 48, np.float32)
+    for word in range(len(words)):
+        attention[word][CELLS[word % len(CELLS)]] = 0.6
+    inside = (np.arange(3 * len(words)).reshape(-1, 3) / 7).astype(np.float32)
+    return Caption(
+        text=" ".join(words),
+        words=tuple(Word(text, -0.25 * (i + 1), known=text != STRANGE) for i, text in enumerate(words)),
+        log_prob=log_prob,
+        attention=attention,
+        finished=True,
+        activations={"language.0.forget": inside} if activations else None,
+    )
+
+
+class FakePredictor:
+    """Names the photo's red; its captions differ in one word; it knows all words but one."""
+
+    info = FakeInfo()
+
+    def captions(
+        self, images: Sequence[Image.Image], options: DecodingOptions, *, activations: bool = False
+    ) -> list[list[Caption]]:
+        if STRANGE in options.beginning:
+            raise OptionError(f"beginning: the model does not know {STRANGE}")
+        reds = [str(image.convert("RGB").getpixel((0, 0))[0]) for image in images]  # type: ignore[index]
+        photos = ["photo", *(f"photo-{k}" for k in range(2, options.num_captions + 1))]
+        return [
+            [fake_caption(("a", photo, "of", "red", red), -4.0 - k, activations) for k, photo in enumerate(photos)]
+            for red in reds
+        ]
+
+    def scores(
+        self, images: Sequence[Image.Image], texts: Sequence[str], *, activations: bool = False
+    ) -> list[Caption]:
+        if not all(text.split() for text in texts):
+            raise OptionError("the text has 0 words; it must have between 1 and 200")
+        return [fake_caption(text.split(), -23.14, activations) for _, text in zip(images, texts, strict=True)]
+
+
+class BlindPredictor(FakePredictor):
+    """A model that does not attend."""
+
+    def captions(
+        self, images: Sequence[Image.Image], options: DecodingOptions, *, activations: bool = False
+    ) -> list[list[Caption]]:
+        found = super().captions(images, options, activations=activations)
+        return [[replace(caption, attention=None) for caption in captions] for captions in found]
+
+    def scores(
+        self, images: Sequence[Image.Image], texts: Sequence[str], *, activations: bool = False
+    ) -> list[Caption]:
+        found = super().scores(images, texts, activations=activations)
+        return [replace(caption, attention=None) for caption in found]
+
+
+class Recorder(FakePredictor):
+    """A model that notes the options and the threads with which it is called."""
+
+    def __init__(self) -> None:
+        self.options: list[DecodingOptions] = []
+        self.threads: set[int] = set()
+
+    def captions(
+        self, images: Sequence[Image.Image], options: DecodingOptions, *, activations: bool = False
+    ) -> list[list[Caption]]:
+        self.options.append(options)
+        self.threads.add(threading.get_ident())
+        return super().captions(images, options, activations=activations)
+
+    def scores(
+        self, images: Sequence[Image.Image], texts: Sequence[str], *, activations: bool = False
+    ) -> list[Caption]:
+        self.threads.add(threading.get_ident())
+        return super().scores(images, texts, activations=activations)
