@@ -1,4 +1,4 @@
-"""``python -m training``: train a model, or measure one."""
+"""``python -m training``: train a model, measure one, or look into one."""
 
 import argparse
 import json
@@ -10,12 +10,14 @@ from captioner.decoding import DecodingOptions
 from captioner.errors import CaptionerError
 from captioner.predictor import CaptionPredictor
 from training.coco import load_captioned_images
+from training.commands import fit_text, gradients, sample, units
 from training.errors import TrainingError
 from training.evaluate import evaluate
 from training.fit import resume, start
 from training.recipe import load_recipe
 
 DEFAULTS = DecodingOptions()
+COMMANDS = {"fit-text": fit_text, "sample": sample, "units": units, "gradients": gradients}
 STOPPED = 130  # what a shell reports of a command that SIGINT ended
 
 
@@ -41,6 +43,13 @@ def parser() -> argparse.ArgumentParser:
     measure.add_argument("--limit", type=int, help="only the first LIMIT photos by id")
     measure.add_argument("--json", type=Path, metavar="OUT", help="also write scores, protocol and captions there")
     measure.set_defaults(run=run_evaluate)
+
+    for name, command in COMMANDS.items():
+        added = commands.add_parser(
+            name, help=command.HELP, description=f"{command.HELP[0].upper()}{command.HELP[1:]}."
+        )
+        command.add_arguments(added)
+        added.set_defaults(run=command.run)
     return top
 
 
@@ -52,7 +61,7 @@ def run_fit(args: argparse.Namespace) -> int:
     if not trainer.run():
         print(f"stopped; go on with: python -m training fit --resume {trainer.folder}")
         return STOPPED
-    best = trainer.progress.best_epoch
+    best = trainer.best_epoch
     print(f"finished; the best epoch is {0 if best is None else best + 1}: {trainer.best_file}")
     return 0
 
@@ -75,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
     try:
         return int(args.run(args))
-    except CaptionerError as error:
+    except (CaptionerError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from captioner.tokenizers import WordTokenizer
+from captioner.tokenizers import Tokenizer
 from captioner.types import Features
 from training.coco import CaptionedImage
 from training.features import CachedFeatures
@@ -43,7 +43,7 @@ class CaptionBatches:
         mirrored: Features of the mirrored photos, or ``None`` to learn from upright ones alone.
         tokenizer: From captions to ids.
         size: B, photos per batch.
-        max_words: Longer captions are cut, and then do not end.
+        max_tokens: Longer captions are cut to this many tokens, and then do not end.
         seed: Of the order.
     """
 
@@ -52,10 +52,10 @@ class CaptionBatches:
         images: Sequence[CaptionedImage],
         upright: CachedFeatures,
         mirrored: CachedFeatures | None,
-        tokenizer: WordTokenizer,
+        tokenizer: Tokenizer,
         *,
         size: int,
-        max_words: int,
+        max_tokens: int,
         seed: int,
     ) -> None:
         self.images = images
@@ -65,7 +65,7 @@ class CaptionBatches:
         self.size = size
         self.seed = seed
         self.captions = [
-            [[*tokenizer.encode(text), tokenizer.eos_id][: max_words + 1] for text in image.captions]
+            [[*tokenizer.encode(text), tokenizer.eos_id][: max_tokens + 1] for text in image.captions]
             for image in images
         ]
         self.captions_per_image = max(map(len, self.captions))
@@ -102,7 +102,8 @@ class CaptionBatches:
         if self.mirrored is not None and bool(mirror.any()):
             other = self.mirrored.batch(chosen[mirror].tolist())
             features.vector[mirror] = other.vector
-            features.grid[mirror] = other.grid
+            if features.grid is not None and other.grid is not None:
+                features.grid[mirror] = other.grid
         return features
 
     def _pad(self, rows: Sequence[Sequence[int]]) -> Tensor:

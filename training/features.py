@@ -1,10 +1,13 @@
 """A cache on disk of what a frozen encoder makes of photos."""
 
+import fcntl
 import hashlib
 import inspect
 import json
 import os
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +16,7 @@ import torch
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
+from torch import Tensor
 from tqdm import tqdm
 
 from captioner.config import to_dict
@@ -32,13 +36,13 @@ class CachedFeatures:
 
     Attributes:
         vector: ``[I, P]`` float16, one entry per photo.
-        grid: ``[I, L, D]`` float16, one entry per photo.
-        rows: Number of grid rows.
+        grid: ``[I, L, D]`` float16, one entry per photo, or ``None`` if the encoder gives the vector alone.
+        rows: Number of grid rows, 0 without a grid.
         cols: Number of grid columns.
     """
 
     vector: NDArray[np.float16]
-    grid: NDArray[np.float16]
+    grid: NDArray[np.float16] | None
     rows: int
     cols: int
 
@@ -49,7 +53,8 @@ class CachedFeatures:
             indices: Positions of the photos in the list that the cache was built from.
         """
         chosen = list(indices)
-        vector, grid = (torch.from_numpy(array[chosen]).float() for array in (self.vector, self.grid))
+        vector = torch.from_numpy(self.vector[chosen]).float()
+        grid = None if self.grid is None else torch.from_numpy(self.grid[chosen]).float()
         return Features(vector=vector, grid=grid, rows=self.rows, cols=self.cols)
 
 
@@ -57,7 +62,8 @@ def cache_features(model: CaptionModel, photos: Sequence[Path], root: Path, mirr
     """Open the cached features of photos, computing them first where they are not yet there.
 
     The cache's name is a hash of the encoder, its weights and its code, of the preprocessing, and of every photo's
-    content, so that a stale cache is never used. An interrupted build goes on where it was.
+    content, so that a stale cache is never used. An interrupted build goes on where it was. Of several processes that
+    want the same cache, one builds it and the others wait for it.
 
     Args:
         model: Whose encoder to use.
@@ -70,22 +76,50 @@ def cache_features(model: CaptionModel, photos: Sequence[Path], root: Path, mirr
     """
     folder = root / _key(model, photos, mirrored)
     if not (folder / "index.json").exists():
-        _Build(model, photos, mirrored, folder).run()
+        with _locked(folder):
+            if not (folder / "index.json").exists():  # another process may just have built it
+                _Build(model, photos, mirrored, folder).run()
     index = json.loads((folder / "index.json").read_text())
-    vector, grid = (np.load(folder / name, mmap_mode="r") for name in ("vector.npy", "grid.npy"))
+    vector = np.load(folder / "vector.npy", mmap_mode="r")
+    grid = np.load(folder / "grid.npy", mmap_mode="r") if index["rows"] else None
     return CachedFeatures(vector, grid, index["rows"], index["cols"])
 
 
 def _key(model: CaptionModel, photos: Sequence[Path], mirrored: bool) -> str:
     config = to_dict(model.config)
     digest = hashlib.sha256(json.dumps([config["encoder"], config["image"], mirrored], sort_keys=True).encode())
-    for code in (type(model.encoder), ImageTransform):  # what computes the features is part of what they are
-        digest.update(Path(inspect.getfile(code)).read_bytes())
+    for code in _code(model):  # what computes the features is part of what they are
+        digest.update(code.read_bytes())
     for name, value in model.encoder.state_dict().items():
         digest.update(name.encode() + value.cpu().contiguous().numpy().tobytes())
     for photo in photos:
         digest.update(hashlib.sha256(photo.read_bytes()).digest())
     return digest.hexdigest()[:32]
+
+
+def _code(model: CaptionModel) -> list[Path]:
+    """Return the files of the encoder's class, of those of ours that it inherits from, and of the preprocessing."""
+    ours = [kind for kind in type(model.encoder).__mro__ if kind.__module__.split(".")[0] == "captioner"]
+    return [Path(inspect.getfile(kind)) for kind in (*ours, ImageTransform)]
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold a folder, waiting while another process does; whatever ends a process, its hold ends with it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            tqdm.write(f"waiting for another process that builds {folder}", file=sys.stderr)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _arrays(features: Features) -> dict[str, Tensor]:
+    """Return what is stored of features, each under its file's name."""
+    arrays = {"vector.npy": features.vector}
+    return arrays if features.grid is None else {**arrays, "grid.npy": features.grid}
 
 
 class _Build:
@@ -101,21 +135,19 @@ class _Build:
 
     def run(self) -> None:
         """Encode the photos that are not yet encoded."""
-        self.folder.mkdir(parents=True, exist_ok=True)
         first = self._encode(0)
-        vector = self._open("vector.npy", first.vector.shape[1:])
-        grid = self._open("grid.npy", first.grid.shape[1:])
+        files = {name: self._open(name, array.shape[1:]) for name, array in _arrays(first).items()}
         done = json.loads(self.progress.read_text()) if self.progress.exists() else 0
         with tqdm(total=len(self.photos), initial=done, desc="encoding photos", unit="photo") as bar:
             for start in range(done, len(self.photos), BATCH):
                 features = self._encode(start)
                 end = start + len(features.vector)
-                vector[start:end] = features.vector.half().numpy()
-                grid[start:end] = features.grid.half().numpy()
+                for name, array in _arrays(features).items():
+                    files[name][start:end] = array.half().numpy()
                 bar.update(end - start)
                 if start // BATCH % NOTE_EVERY == NOTE_EVERY - 1:
-                    self._note(end, vector, grid)
-        self._note(len(self.photos), vector, grid)
+                    self._note(end, files)
+        self._note(len(self.photos), files)
         _write_json(self.folder / "index.json", {"rows": first.rows, "cols": first.cols})
 
     def _open(self, name: str, shape: torch.Size) -> np.memmap:
@@ -124,9 +156,9 @@ class _Build:
             return open_memmap(path, mode="r+")
         return open_memmap(path, mode="w+", dtype=np.float16, shape=(len(self.photos), *shape))
 
-    def _note(self, done: int, *arrays: np.memmap) -> None:
-        for array in arrays:
-            array.flush()
+    def _note(self, done: int, files: Mapping[str, np.memmap]) -> None:
+        for file in files.values():
+            file.flush()
         _write_json(self.progress, done)
 
     @torch.inference_mode()

@@ -1,12 +1,10 @@
 """A training run from its recipe, or from where it stopped."""
 
-import json
 from pathlib import Path
 
-from captioner.config import from_dict, to_dict
-from training.errors import TrainingError
 from training.loop import Trainer
 from training.recipe import Recipe
+from training.run_folder import RunFolder
 from training.setup import set_up
 
 
@@ -16,15 +14,9 @@ def start(recipe: Recipe) -> Trainer:
     Raises:
         TrainingError: If the folder already holds a run.
     """
-    if (recipe.run_dir / "recipe.json").exists():
-        raise TrainingError(
-            f"{recipe.run_dir} already holds a run; go on with --resume {recipe.run_dir}, "
-            "or give this one another name with --set name=NAME"
-        )
+    RunFolder(recipe.run_dir).require_free()
     trainer = Trainer(recipe, set_up(recipe))
-    recipe.run_dir.mkdir(parents=True, exist_ok=True)
-    trainer.save()
-    (recipe.run_dir / "recipe.json").write_text(json.dumps(to_dict(recipe), indent=1) + "\n")
+    trainer.begin(recipe)
     return trainer
 
 
@@ -34,11 +26,7 @@ def resume(folder: Path) -> Trainer:
     Raises:
         TrainingError: If the folder holds no run.
     """
-    try:
-        values = json.loads((folder / "recipe.json").read_text())
-    except (OSError, ValueError) as error:
-        raise TrainingError(f"{folder} holds no run that can be resumed: {error}") from None
-    recipe = from_dict(Recipe, values, str(folder / "recipe.json"))
+    recipe = RunFolder(folder).read_recipe(Recipe)
     trainer = Trainer(recipe, set_up(recipe))
     trainer.resume()
     return trainer

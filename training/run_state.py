@@ -21,23 +21,20 @@ class Progress:
     Attributes:
         position: Batches of the epoch in work that are done.
         loss_sum: Sum of their losses.
-        history: What each finished epoch brought: its mean loss, its validation scores, its seconds.
+        history: What each finished epoch brought: its mean loss and its validation scores.
+        samples: What a language model wrote after each finished epoch; empty for other models.
     """
 
     __pydantic_config__ = STRICT
     position: int = 0
     loss_sum: float = 0.0
     history: list[dict[str, float]] = field(default_factory=list)
+    samples: list[str] = field(default_factory=list)
 
     @property
     def epoch(self) -> int:
         """The epoch in work, counted from 0."""
         return len(self.history)
-
-    @property
-    def best_epoch(self) -> int | None:
-        """The epoch with the best validation CIDEr, the first of them if several; ``None`` before the first."""
-        return max(range(self.epoch), key=lambda epoch: self.history[epoch]["cider"], default=None)
 
 
 def save_run_state(

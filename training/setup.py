@@ -1,28 +1,33 @@
 """From a recipe to everything that a run works with."""
 
 import hashlib
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-import torchvision
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
+from tqdm import tqdm
 
 from captioner.config import to_dict
-from captioner.errors import ConfigError
 from captioner.model import CaptionModel
-from captioner.tokenizers import WordTokenizer
+from captioner.tokenizers import TOKENIZERS, Tokenizer
 from training.batches import CaptionBatches
 from training.coco import CaptionedImage, load_captioned_images
+from training.decoder_weights import take_over
 from training.features import CachedFeatures, cache_features
+from training.language.model import load_language_model
+from training.provenance import commit, sha256
 from training.recipe import Recipe
+from training.weights import pretrained_weights
 
-MACHINE_FIELDS = ("runs", "cache", "encoder_weights")  # where things lie is no part of how a model was made
+MACHINE_FIELDS = (
+    "runs",
+    "cache",
+    "encoder_weights",
+    "decoder_weights",
+)  # where things lie is no part of how a model was made
 
 
 @dataclass(frozen=True)
@@ -30,7 +35,7 @@ class Workbench:
     """What a run works with.
 
     Attributes:
-        model: The model, its encoder pretrained and its decoder fresh.
+        model: The model, its encoder pretrained and its decoder fresh, or started from a language model.
         tokenizer: Made from the training captions.
         batches: What to learn from.
         val_images: What to validate on.
@@ -39,7 +44,7 @@ class Workbench:
     """
 
     model: CaptionModel
-    tokenizer: WordTokenizer
+    tokenizer: Tokenizer
     batches: CaptionBatches
     val_images: list[CaptionedImage]
     val_features: CachedFeatures
@@ -56,11 +61,14 @@ def set_up(recipe: Recipe) -> Workbench:
     data = recipe.data
     train = load_captioned_images(data.path("train_annotations"), data.path("train_images"))
     val = load_captioned_images(data.path("val_annotations"), data.path("val_images"))
-    tokenizer = WordTokenizer.from_captions((text for image in train for text in image.captions), data.min_count)
+    pieces = recipe.tokenizer
+    captions = (text for image in train for text in image.captions)
+    tokenizer = TOKENIZERS[pieces.name].learn(captions, pieces.min_count, pieces.max_size)
     torch.manual_seed(recipe.seed)
     model = CaptionModel(recipe.model, len(tokenizer))
-    weights = pretrained_weights(recipe)
+    weights = pretrained_weights(recipe.model.encoder.name, recipe.encoder_weights)
     model.encoder.load_pretrained(weights)
+    _start_decoder(recipe, model, tokenizer)
     cache = Path(recipe.cache).expanduser()
     photos = [image.path for image in train]
     batches = CaptionBatches(
@@ -69,27 +77,17 @@ def set_up(recipe: Recipe) -> Workbench:
         mirrored=cache_features(model, photos, cache, mirrored=True) if data.mirror else None,
         tokenizer=tokenizer,
         size=recipe.training.images_per_batch,
-        max_words=data.max_words,
+        max_tokens=data.max_tokens,
         seed=recipe.seed,
     )
     val_features = cache_features(model, [image.path for image in val], cache)
     return Workbench(model, tokenizer, batches, val, val_features, _provenance(recipe, train, weights))
 
 
-def pretrained_weights(recipe: Recipe) -> dict[str, Tensor]:
-    """Read the encoder's pretrained weights from the recipe's file, or let torchvision download its own.
-
-    Raises:
-        ConfigError: If the file cannot be read.
-    """
-    if not recipe.encoder_weights:
-        name = recipe.model.encoder.name
-        return dict(torchvision.models.get_model(name, weights="DEFAULT").state_dict())
-    path = Path(recipe.encoder_weights).expanduser()
-    try:
-        return load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise ConfigError(f"encoder_weights {path}: not a readable safetensors file: {error}") from None
+def _start_decoder(recipe: Recipe, model: CaptionModel, tokenizer: Tokenizer) -> None:
+    if recipe.decoder_weights:
+        language_model = load_language_model(Path(recipe.decoder_weights).expanduser())
+        tqdm.write(str(take_over(model.decoder, tokenizer, language_model)))
 
 
 def _provenance(recipe: Recipe, train: list[CaptionedImage], weights: Mapping[str, Tensor]) -> dict[str, Any]:
@@ -98,29 +96,19 @@ def _provenance(recipe: Recipe, train: list[CaptionedImage], weights: Mapping[st
     digest = hashlib.sha256()
     for name in sorted(weights):
         digest.update(name.encode() + weights[name].contiguous().numpy().tobytes())
-    return {
+    provenance = {
         "name": recipe.name,
         "version": recipe.version,
         "recipe": public,
         "data": {
             "train_images": len(train),
             "train_captions": sum(len(image.captions) for image in train),
-            "train_annotations_sha256": _sha256(recipe.data.path("train_annotations")),
-            "val_annotations_sha256": _sha256(recipe.data.path("val_annotations")),
+            "train_annotations_sha256": sha256(recipe.data.path("train_annotations")),
+            "val_annotations_sha256": sha256(recipe.data.path("val_annotations")),
         },
         "encoder_weights_sha256": digest.hexdigest(),
-        "commit": _commit(),
+        "commit": commit(),
     }
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _commit() -> str:
-    """Return the commit of the code that is running, or "unknown" outside a git checkout."""
-    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
+    if recipe.decoder_weights:
+        provenance["decoder_weights_sha256"] = sha256(Path(recipe.decoder_weights).expanduser())
+    return provenance

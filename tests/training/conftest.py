@@ -67,9 +67,9 @@ def recipe(dataset: Path, tmp_path: Path) -> Recipe:
                 "train_images": "train",
                 "val_annotations": "val.json",
                 "val_images": "val",
-                "min_count": 2,
                 "mirror": True,
             },
+            "tokenizer": {"min_count": 2},
             "model": {
                 "image": {"size": 64},
                 "decoder": {"embedding_size": 8, "hidden_size": 12, "attention_size": 6, "dropout": 0.2},

@@ -1,8 +1,12 @@
 """Annotations, the feature cache, and the order of batches."""
 
 import copy
+import fcntl
 import json
+import threading
+from dataclasses import replace
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 import pytest
@@ -10,6 +14,8 @@ import torch
 from PIL import ImageOps
 
 from captioner.checkpoint import Checkpoint
+from captioner.config import EncoderConfig
+from captioner.encoders import ENCODERS
 from captioner.images import ImageTransform, read_image
 from captioner.model import CaptionModel
 from captioner.tokenizers import WordTokenizer
@@ -86,8 +92,8 @@ def test_a_cache_is_built_once_and_never_used_when_stale(
     noise_image(77).save(photos[1])  # another photo under the same name
     changed = cache_features(model, photos, root)
     assert len(list(root.iterdir())) == 2
-    assert not np.array_equal(first.grid[1], changed.grid[1])
-    assert np.array_equal(first.grid[0], changed.grid[0])
+    assert not np.array_equal(first.vector[1], changed.vector[1])
+    assert np.array_equal(first.vector[0], changed.vector[0])
     with torch.no_grad():
         next(model.encoder.parameters()).mul_(1.01)
     cache_features(model, photos, root)
@@ -114,8 +120,72 @@ def test_an_interrupted_build_goes_on(
     cut = cache_features(model, photos, tmp_path / "cut")
     assert calls[5:] == [0, 6, 8, 10, 12]  # one look at the shapes, then the rest
     whole = cache_features(model, photos, tmp_path / "whole")
+    assert cut.grid is not None
+    assert whole.grid is not None
     assert np.array_equal(cut.grid, whole.grid)
     assert np.array_equal(cut.vector, whole.vector)
+
+
+def test_a_cache_of_vectors_alone_holds_no_grid(
+    images: list[CaptionedImage], small_checkpoint: Checkpoint, tmp_path: Path
+) -> None:
+    model = copy.deepcopy(small_checkpoint.model)
+    config = EncoderConfig("tiny", outputs="vector")
+    model.config = replace(model.config, encoder=config)
+    model.encoder = ENCODERS["tiny"](config)
+    photos = [image.path for image in images]
+    cached = cache_features(model, photos, tmp_path)
+    pixels = ImageTransform(model.config.image)(read_image(photos[5].read_bytes()))
+    with torch.inference_mode():
+        expected = model(pixels.unsqueeze(0)).vector
+    for features in (cached, cache_features(model, photos, tmp_path)):
+        found = features.batch([5, 2])
+        assert (found.grid, found.rows, found.cols) == (None, 0, 0)
+        torch.testing.assert_close(found.vector[:1], expected, rtol=1e-3, atol=1e-3)
+    assert {path.name for path in tmp_path.rglob("*.npy")} == {"vector.npy"}
+
+
+def test_a_cache_is_stale_when_the_code_of_its_encoder_changes(
+    model: CaptionModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [path.name for path in module._code(model)]
+    assert names == ["mobilenet_v2.py", "centred.py", "base.py", "images.py"]
+    code = tmp_path / "base.py"
+    monkeypatch.setattr(module, "_code", lambda _: [code])
+    keys = set()
+    for text in ("a", "b", "a"):
+        code.write_text(text)
+        keys.add(module._key(model, [], mirrored=False))
+    assert len(keys) == 2
+
+
+def test_a_cache_that_two_want_at_once_is_built_once(
+    images: list[CaptionedImage], model: CaptionModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first build goes on only when the second one waits for it."""
+    photos = [image.path for image in images]
+    lock, run = fcntl.flock, module._Build.run
+    second_waits, runs, results = threading.Event(), list[Path](), list[CachedFeatures]()
+    second = threading.Thread(target=lambda: results.append(cache_features(model, photos, tmp_path)))
+
+    def noted(file: TextIO, operation: int) -> None:
+        if not operation & fcntl.LOCK_NB:
+            second_waits.set()
+        lock(file, operation)
+
+    def slow(self: module._Build) -> None:
+        runs.append(self.folder)
+        if len(runs) == 1:
+            second.start()
+            assert second_waits.wait(timeout=60)
+        run(self)
+
+    monkeypatch.setattr(fcntl, "flock", noted)
+    monkeypatch.setattr(module._Build, "run", slow)
+    first = cache_features(model, photos, tmp_path)
+    second.join()
+    assert len(runs) == 1
+    assert np.array_equal(results[0].vector, first.vector)
 
 
 def test_an_unreadable_photo_is_named(model: CaptionModel, tmp_path: Path) -> None:
@@ -132,11 +202,13 @@ def numbered(count: int, sign: int) -> CachedFeatures:
 
 
 def make_batches(
-    images: list[CaptionedImage], seed: int = 1, mirror: bool = True, max_words: int = 20
+    images: list[CaptionedImage], seed: int = 1, mirror: bool = True, max_tokens: int = 20
 ) -> CaptionBatches:
-    tokenizer = WordTokenizer.from_captions((text for image in images for text in image.captions), 1)
+    tokenizer = WordTokenizer.learn(text for image in images for text in image.captions)
     mirrored = numbered(len(images), -1) if mirror else None
-    return CaptionBatches(images, numbered(len(images), 1), mirrored, tokenizer, size=4, max_words=max_words, seed=seed)
+    return CaptionBatches(
+        images, numbered(len(images), 1), mirrored, tokenizer, size=4, max_tokens=max_tokens, seed=seed
+    )
 
 
 def test_an_epoch_shows_every_caption_with_its_photo_once(images: list[CaptionedImage]) -> None:
@@ -166,7 +238,7 @@ def test_the_order_depends_on_seed_and_epoch_alone(images: list[CaptionedImage])
 
 def test_captions_that_are_cut_do_not_end() -> None:
     image = CaptionedImage(1, Path("x.jpg"), ("one two three four five", "one two three four five six"))
-    batches = make_batches([image], max_words=5)
+    batches = make_batches([image], max_tokens=5)
     bos, eos = batches.tokenizer.bos_id, batches.tokenizer.eos_id
     short = [bos, *batches.tokenizer.encode(image.captions[0])]
     assert batches.batch(0, 0).tokens.tolist() == [[*short, eos], [*short, batches.tokenizer.encode("six")[0]]]

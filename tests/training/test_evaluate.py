@@ -61,7 +61,7 @@ def test_fit_trains_a_model_that_evaluate_takes(
         f'name = "cli"\nruns = "{recipe.runs}"\ncache = "{recipe.cache}"\n'
         f'encoder_weights = "{recipe.encoder_weights}"\n'
         f'[data]\nroot = "{recipe.data.root}"\ntrain_annotations = "train.json"\ntrain_images = "train"\n'
-        'val_annotations = "val.json"\nval_images = "val"\nmin_count = 1\n[model.image]\nsize = 64\n'
+        'val_annotations = "val.json"\nval_images = "val"\n[tokenizer]\nmin_count = 1\n[model.image]\nsize = 64\n'
         "[model.decoder]\nhidden_size = 8\nembedding_size = 8\nattention_size = 8\n"
     )
     assert main(["fit", "--recipe", str(file), "--set", "training.epochs=1", "--set", "decoding.beam_size=2"]) == 0

@@ -97,14 +97,14 @@ def test_it_learns_what_can_be_learnt(recipe: Recipe) -> None:
         average=0.0,
         patience=20,
         label_smoothing=0.0,
-        learning_rate=0.03,
+        learning_rate=0.01,
         images_per_batch=1,
     )
     decoder = replace(recipe.model.decoder, dropout=0.0, hidden_size=32, embedding_size=16)
     trainer = start(replace(recipe, training=training, model=replace(recipe.model, decoder=decoder)))
     trainer.run()
     losses = [entry["loss"] for entry in trainer.progress.history]
-    assert losses[-1] < 0.6 * losses[0]
+    assert losses[-1] < 0.75 * losses[0]
 
 
 def test_it_stops_when_validation_no_longer_improves(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,1 @@
+"""Language models: the conditioned decoder without an image, trained on plain text."""

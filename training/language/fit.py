@@ -1,0 +1,32 @@
+"""A language model's run from its recipe, or from where it stopped."""
+
+from pathlib import Path
+
+from training.language.loop import LanguageTrainer
+from training.language.recipe import LanguageRecipe
+from training.language.setup import set_up_text
+from training.run_folder import RunFolder
+
+
+def start_text(recipe: LanguageRecipe) -> LanguageTrainer:
+    """Make a run's folder and all that the run needs.
+
+    Raises:
+        TrainingError: If the folder already holds a run.
+    """
+    RunFolder(recipe.run_dir).require_free()
+    trainer = LanguageTrainer(recipe, set_up_text(recipe))
+    trainer.begin(recipe)
+    return trainer
+
+
+def resume_text(folder: Path) -> LanguageTrainer:
+    """Restore a run from its folder.
+
+    Raises:
+        TrainingError: If the folder holds no run.
+    """
+    recipe = RunFolder(folder).read_recipe(LanguageRecipe)
+    trainer = LanguageTrainer(recipe, set_up_text(recipe))
+    trainer.resume()
+    return trainer

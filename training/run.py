@@ -1,0 +1,195 @@
+"""What every training run does: learn, validate, keep the best; stop anywhere and resume to the same result."""
+
+import math
+import threading
+import time
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from training.errors import TrainingError
+from training.optimizer import adamw
+from training.precision import uses_bfloat16
+from training.recipe import LearningRecipe
+from training.run_folder import RunFolder
+from training.run_state import Progress, load_run_state, save_run_state
+from training.schedule import one_cycle
+from training.signals import stop_signals
+
+BatchT = TypeVar("BatchT")
+ModelT = TypeVar("ModelT")
+
+
+class Run(Generic[BatchT, ModelT], ABC):
+    """One training run in its folder.
+
+    Args:
+        folder: Of the run; see :class:`training.run_folder.RunFolder`.
+        training: How to learn.
+        network: Whose weights learn.
+        epoch_steps: Batches of an epoch.
+    """
+
+    def __init__(self, folder: Path, training: LearningRecipe, network: nn.Module, epoch_steps: int) -> None:
+        self.folder = folder
+        self.files = RunFolder(folder)
+        self.training = training
+        self.network = network
+        self.epoch_steps = epoch_steps
+        self.total_steps = training.epochs * epoch_steps
+        self.optimizer = adamw(network, training)
+        self.progress = Progress()
+        self.low_precision = uses_bfloat16(training.precision)
+
+    @property
+    def state_file(self) -> Path:
+        """What the run goes on from."""
+        return self.files.state_file
+
+    @property
+    def best_file(self) -> Path:
+        """The checkpoint of the best epoch."""
+        return self.files.best_file
+
+    @property
+    def best_epoch(self) -> int | None:
+        """The epoch of the best quality, the first of them if several, from 0; ``None`` before the first."""
+        history = self.progress.history
+        return max(range(len(history)), key=lambda epoch: self._quality(history[epoch]), default=None)
+
+    @property
+    @abstractmethod
+    def modules(self) -> dict[str, nn.Module]:
+        """What the run state holds the weights and buffers of."""
+
+    @abstractmethod
+    def _batch(self) -> BatchT:
+        """Return what to learn from at the position of the progress."""
+
+    @abstractmethod
+    def _describe(self, batch: BatchT) -> str:
+        """Name a batch, for a message."""
+
+    @abstractmethod
+    def _loss(self, batch: BatchT) -> Tensor:
+        """Return what is minimised."""
+
+    @abstractmethod
+    def _kept_model(self) -> ModelT:
+        """Return what is validated and kept, in evaluation mode."""
+
+    @abstractmethod
+    def _validate(self, model: ModelT) -> dict[str, float]:
+        """Return an epoch's validation scores."""
+
+    @abstractmethod
+    def _quality(self, entry: dict[str, float]) -> float:
+        """Return by what epochs are compared, the higher the better, from an entry of the history."""
+
+    @abstractmethod
+    def _write_best(self, model: ModelT, found: dict[str, Any]) -> None:
+        """Write the checkpoint of the best epoch.
+
+        Args:
+            model: What to write.
+            found: What to add to its provenance.
+        """
+
+    def begin(self, recipe: Any) -> None:
+        """Make the run's folder."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.save()
+        self.files.write_recipe(recipe)
+
+    def resume(self) -> None:
+        """Go on from the run's last saved state.
+
+        Raises:
+            TrainingError: If there is none, or it does not fit the recipe.
+        """
+        self.progress = load_run_state(self.state_file, self.modules, self.optimizer)
+
+    def run(self) -> bool:
+        """Train until the last epoch, until validation stops improving, or until stopped by SIGINT or SIGTERM.
+
+        Returns:
+            Whether the run is finished; if not, it can be resumed.
+
+        Raises:
+            TrainingError: If the loss is not a number.
+        """
+        with stop_signals() as stop:
+            while not self._over():
+                if not self._learn(stop):
+                    self.save()
+                    return False
+                self._finish_epoch()
+        return True
+
+    def save(self) -> None:
+        """Write the run state."""
+        save_run_state(self.state_file, self.modules, self.optimizer, self.progress)
+
+    def _over(self) -> bool:
+        epoch, best = self.progress.epoch, self.best_epoch
+        stale = 0 if best is None else epoch - 1 - best
+        return epoch >= self.training.epochs or stale >= self.training.patience
+
+    def _learn(self, stop: threading.Event) -> bool:
+        """Go through the rest of the epoch; return False if stopped before its end."""
+        progress = self.progress
+        self.network.train()
+        saved = time.monotonic()
+        title = f"epoch {progress.epoch + 1}/{self.training.epochs}"
+        with tqdm(total=self.epoch_steps, initial=progress.position, desc=title, unit="batch") as bar:
+            while progress.position < self.epoch_steps:
+                if stop.is_set():
+                    return False
+                progress.loss_sum += self._step(self._batch())
+                progress.position += 1
+                bar.update()
+                bar.set_postfix(loss=f"{progress.loss_sum / progress.position:.3f}")
+                if time.monotonic() - saved > 60 * self.training.save_minutes:
+                    self.save()
+                    saved = time.monotonic()
+        return True
+
+    def _step(self, batch: BatchT) -> float:
+        """Learn from one batch; return its loss."""
+        training, progress = self.training, self.progress
+        step = progress.epoch * self.epoch_steps + progress.position
+        for group in self.optimizer.param_groups:
+            group["lr"] = training.learning_rate * one_cycle(step, self.total_steps, training.warmup)
+        loss = self._loss(batch)
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise TrainingError(
+                f"the loss became {value} in epoch {progress.epoch + 1}, batch {progress.position + 1} "
+                f"({self._describe(batch)}); try a lower learning rate. The last saved state is intact."
+            )
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.network.parameters(), training.clip_norm)
+        self.optimizer.step()
+        return value
+
+    def _finish_epoch(self) -> None:
+        progress = self.progress
+        model = self._kept_model()
+        scores = self._validate(model)
+        entry = {"loss": progress.loss_sum / progress.position, **scores}
+        tqdm.write(f"epoch {progress.epoch + 1}: " + ", ".join(f"{key} {value:.4f}" for key, value in entry.items()))
+        progress.history.append(entry)
+        progress.position, progress.loss_sum = 0, 0.0
+        if self.best_epoch == progress.epoch - 1:
+            self._write_best(model, {"epoch": progress.epoch, "validation": scores})
+        self.save()
+        self.files.write_history(progress.history)
+
+    def _autocast(self) -> torch.autocast:
+        """Return the context in which networks multiply in the precision of the recipe."""
+        return torch.autocast("cpu", torch.bfloat16, enabled=self.low_precision)
