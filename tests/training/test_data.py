@@ -1,8 +1,7 @@
-"""Annotations, the feature cache, and the order of batches."""
+"""The feature cache, and the order of batches."""
 
 import copy
 import fcntl
-import json
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -21,8 +20,8 @@ from captioner.model import CaptionModel
 from captioner.tokenizers import WordTokenizer
 from tests.pictures import noise_image
 from training import features as module
-from training.batches import CaptionBatches
-from training.coco import CaptionedImage, load_captioned_images
+from training.batches import Batch, CaptionBatches, FeatureSource
+from training.data import CaptionedImage, load_captioned_images
 from training.errors import DataError
 from training.features import CachedFeatures, cache_features
 
@@ -35,31 +34,6 @@ def images(dataset: Path) -> list[CaptionedImage]:
 @pytest.fixture(scope="module")
 def model(small_checkpoint: Checkpoint) -> CaptionModel:
     return small_checkpoint.model
-
-
-def test_photos_come_by_id_with_all_their_captions(images: list[CaptionedImage]) -> None:
-    assert [image.image_id for image in images] == list(range(1000, 1014))
-    assert images[3].captions == (
-        "the ball runs on the grass",
-        "the ball plays on the grass .",
-        "the ball is on the grass",
-    )
-    assert images[3].path.name == "3.png"
-
-
-def test_unusable_annotations_are_refused(dataset: Path, tmp_path: Path) -> None:
-    broken = tmp_path / "broken.json"
-    with pytest.raises(DataError, match="not a readable COCO captions file"):
-        load_captioned_images(broken, dataset / "train")
-    for content in ("{", "[]", '{"images": [{"id": 1}], "annotations": [{"image_id": 1}]}'):
-        broken.write_text(content)
-        with pytest.raises(DataError, match="not a readable COCO captions file"):
-            load_captioned_images(broken, dataset / "train")
-    broken.write_text(json.dumps({"images": [{"id": 1, "file_name": "x.jpg"}], "annotations": []}))
-    with pytest.raises(DataError, match="no image in it has a caption"):
-        load_captioned_images(broken, dataset / "train")
-    with pytest.raises(DataError, match=r"14 of 14 photos are missing, such as .*0\.png"):
-        load_captioned_images(dataset / "train.json", tmp_path)
 
 
 @pytest.mark.parametrize("mirrored", [False, True])
@@ -201,24 +175,30 @@ def numbered(count: int, sign: int) -> CachedFeatures:
     return CachedFeatures(numbers[:, None], numbers[:, None, None], 1, 1)
 
 
-def make_batches(
-    images: list[CaptionedImage], seed: int = 1, mirror: bool = True, max_tokens: int = 20
-) -> CaptionBatches:
-    tokenizer = WordTokenizer.learn(text for image in images for text in image.captions)
-    mirrored = numbered(len(images), -1) if mirror else None
-    return CaptionBatches(
-        images, numbered(len(images), 1), mirrored, tokenizer, size=4, max_tokens=max_tokens, seed=seed
-    )
+class Batches(CaptionBatches):
+    """Batches whose photos are numbers: 1, 2, ... upright and -1, -2, ... mirrored."""
+
+    def __init__(self, images: list[CaptionedImage], seed: int = 1, mirror: bool = True, max_tokens: int = 20) -> None:
+        tokenizer = WordTokenizer.learn(text for image in images for text in image.captions)
+        super().__init__(images, tokenizer, size=4, max_tokens=max_tokens, seed=seed)
+        self.numbers = FeatureSource(numbered(len(images), 1), numbered(len(images), -1) if mirror else None)
+
+    def at(self, epoch: int, position: int) -> Batch:
+        return self.batch(self.numbers, epoch, position)
+
+    def vectors(self, batch: Batch) -> torch.Tensor:
+        assert batch.features is not None
+        return batch.features.vector
 
 
 def test_an_epoch_shows_every_caption_with_its_photo_once(images: list[CaptionedImage]) -> None:
-    batches = make_batches(images)
+    batches = Batches(images)
     tokenizer = batches.tokenizer
     seen = []
     for position in range(len(batches)):
-        batch = batches.batch(2, position)
+        batch = batches.at(2, position)
         per_image = batch.tokens.reshape(len(batch.image_ids), -1, batch.tokens.shape[1])
-        for image_id, vector, rows in zip(batch.image_ids, batch.features.vector, per_image, strict=True):
+        for image_id, vector, rows in zip(batch.image_ids, batches.vectors(batch), per_image, strict=True):
             assert abs(int(vector)) == image_id - 999
             seen += [(image_id, tokenizer.decode(row.tolist())) for row in rows]
             assert all(row[0] == tokenizer.bos_id for row in rows.tolist())
@@ -228,8 +208,8 @@ def test_an_epoch_shows_every_caption_with_its_photo_once(images: list[Captioned
 
 def test_the_order_depends_on_seed_and_epoch_alone(images: list[CaptionedImage]) -> None:
     def order(seed: int, epoch: int) -> list[tuple[int, ...]]:
-        batches = make_batches(images, seed)
-        return [batches.batch(epoch, position).image_ids for position in reversed(range(len(batches)))]
+        batches = Batches(images, seed)
+        return [batches.at(epoch, position).image_ids for position in reversed(range(len(batches)))]
 
     assert order(1, 0) == order(1, 0)
     assert order(1, 0) != order(1, 1)
@@ -238,32 +218,32 @@ def test_the_order_depends_on_seed_and_epoch_alone(images: list[CaptionedImage])
 
 def test_captions_that_are_cut_do_not_end() -> None:
     image = CaptionedImage(1, Path("x.jpg"), ("one two three four five", "one two three four five six"))
-    batches = make_batches([image], max_tokens=5)
+    batches = Batches([image], max_tokens=5)
     bos, eos = batches.tokenizer.bos_id, batches.tokenizer.eos_id
     short = [bos, *batches.tokenizer.encode(image.captions[0])]
-    assert batches.batch(0, 0).tokens.tolist() == [[*short, eos], [*short, batches.tokenizer.encode("six")[0]]]
+    assert batches.at(0, 0).tokens.tolist() == [[*short, eos], [*short, batches.tokenizer.encode("six")[0]]]
 
 
 def test_sided_photos_are_never_mirrored(images: list[CaptionedImage]) -> None:
     sided = CaptionedImage(5000, Path("x.jpg"), ("a dog on the left", "a dog", "a dog runs"))
-    batches = make_batches([*images, sided])
+    batches = Batches([*images, sided])
     mirrored = {True: 0, False: 0}
     for epoch in range(20):
         for position in range(len(batches)):
-            batch = batches.batch(epoch, position)
-            for image_id, vector in zip(batch.image_ids, batch.features.vector, strict=True):
+            batch = batches.at(epoch, position)
+            for image_id, vector in zip(batch.image_ids, batches.vectors(batch), strict=True):
                 mirrored[image_id == 5000] += int(vector < 0)
     assert mirrored[True] == 0
     assert 100 < mirrored[False] < 180  # half of 14 * 20
-    upright = make_batches(images, mirror=False)
-    assert all(bool((upright.batch(0, p).features.vector > 0).all()) for p in range(len(upright)))
+    upright = Batches(images, mirror=False)
+    assert all(bool((upright.vectors(upright.at(0, p)) > 0).all()) for p in range(len(upright)))
 
 
 def test_photos_with_fewer_captions_repeat_some() -> None:
     images = [CaptionedImage(1, Path("x"), ("a", "b", "c")), CaptionedImage(2, Path("y"), ("d", "e"))]
-    batches = make_batches(images)
+    batches = Batches(images)
     for epoch in range(3):
-        batch = batches.batch(epoch, 0)
+        batch = batches.at(epoch, 0)
         texts = [batches.tokenizer.decode(row) for row in batch.tokens.tolist()]
         by_image = {i: set(texts[3 * n : 3 * n + 3]) for n, i in enumerate(batch.image_ids)}
         assert by_image == {1: {"a", "b", "c"}, 2: {"d", "e"}}

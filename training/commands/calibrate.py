@@ -1,0 +1,127 @@
+"""``python -m training calibrate``: teach a checkpoint how far its captions can be trusted."""
+
+import json
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from captioner.checkpoint import copy_with_calibration
+from captioner.commands.options import add_decoding, add_model, decoding_options, load_model
+from captioner.commands.output import DONE, say
+from training.commands.files import png_file
+from training.data import load_captioned_images
+from training.errors import TrainingError
+from training.evaluation.calibration import Standards, Study, study
+from training.evaluation.evaluate import caption_photos
+from training.evaluation.examples import first_half, make_examples
+from training.evaluation.reliability import Bin
+from training.evaluation.reliability_plot import save_reliability_plot
+from training.provenance import sha256
+from training.validation import score
+
+HELP = "fit confidences of words and captions, and say how far they hold on other photos"
+DEFAULTS = Standards()
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the command's arguments."""
+    add_model(parser)
+    parser.add_argument("--annotations", type=Path, required=True, metavar="FILE", help="captions that people wrote")
+    parser.add_argument(
+        "--images", type=Path, required=True, metavar="DIR", help="folder of the photos, none learnt from"
+    )
+    parser.add_argument("--split", nargs="+", default=(), metavar="NAME", help="only these splits of the file")
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="OUT.safetensors", help="the checkpoint with its calibration"
+    )
+    parser.add_argument(
+        "--agreement",
+        type=int,
+        default=DEFAULTS.agreement,
+        metavar="N",
+        help="a word is right if N references have it; default: %(default)s",
+    )
+    parser.add_argument(
+        "--good-cider",
+        type=float,
+        default=DEFAULTS.good_cider,
+        metavar="C",
+        help="a caption is good if its CIDEr, from 0 to 10, is at least this; default: %(default)s",
+    )
+    parser.add_argument(
+        "--review-below",
+        type=float,
+        default=DEFAULTS.review_below,
+        metavar="P",
+        help="captions need review if they are good with a lower probability than this; default: %(default)s",
+    )
+    parser.add_argument("--json", type=Path, metavar="OUT", help="also write what was found there")
+    parser.add_argument("--plot", type=png_file, metavar="OUT.png", help="also draw it")
+    add_decoding(parser, without={"num_captions"})
+
+
+def run(arguments: Namespace) -> int:
+    """Calibrate a checkpoint and print how well that holds; return the exit status."""
+    options = decoding_options(arguments)
+    standards = Standards(arguments.agreement, arguments.good_cider, arguments.review_below)
+    images = load_captioned_images(arguments.annotations, arguments.images, arguments.split)
+    predictor = load_model(arguments)
+    if predictor.tokenizer.name != "word":
+        raise TrainingError(f"the model's tokens are {predictor.tokenizer.name}s; only words can be right or wrong")
+    captions = caption_photos(predictor, images, options)
+    cider = score(images, captions).per_image_cider
+    per_photo = [cider[image.image_id] for image in images]
+    examples = make_examples(images, captions, per_photo, predictor.tokenizer, standards.agreement)
+    found = study(examples, first_half([image.image_id for image in images]), standards)
+    say("\n".join(_lines(found)))
+    protocol = {"annotations_sha256": sha256(arguments.annotations), "search": asdict(options)}
+    copy_with_calibration(arguments.checkpoint, arguments.out, found.in_checkpoint(protocol))
+    say(f"wrote {arguments.out}")
+    if arguments.json:
+        arguments.json.write_text(json.dumps({**found.to_dict(), **protocol}, indent=1) + "\n", encoding="utf-8")
+    if arguments.plot:
+        save_reliability_plot(arguments.plot, found.measured)
+    return DONE
+
+
+def _lines(found: Study) -> Iterator[str]:
+    measured, standards = found.measured, found.standards
+    yield f"fitted to {found.fitted_photos} photos, measured on {measured.photos} others"
+    yield ""
+    yield f"words: right if {standards.agreement} references have them, or all if there are fewer"
+    yield f"  expected calibration error  {measured.word_error:.4f}"
+    yield f"  with the halves swapped     {found.swapped_word_error:.4f}"
+    yield f"  of temperature scaling      {measured.temperature_word_error:.4f}"
+    yield f"  of the bare probabilities   {measured.raw_word_error:.4f}"
+    yield from _reliability_lines(measured.words)
+    yield ""
+    yield f"captions: good if their CIDEr is at least {100 * standards.good_cider:g}, else poor"
+    yield f"  expected calibration error  {measured.caption_error:.4f}"
+    yield from _reliability_lines(measured.captions)
+    confident, doubtful = measured.confident_cider, measured.doubtful_cider
+    yield f"  CIDEr {confident:.1f} in the more confident half, {doubtful:.1f} in the other"
+    yield ""
+    yield "  kept   confidence from   CIDEr   poor"
+    for one in measured.risks:
+        yield f"  {one.coverage:4.0%}   {one.least:15.2f}   {one.cider:5.1f}   {one.poor:4.0%}"
+    yield ""
+    yield from _review_lines(found)
+
+
+def _reliability_lines(table: Sequence[Bin]) -> Iterator[str]:
+    yield "  confidence    count   mean   right"
+    for one in table:
+        yield f"  {one.low:.1f} to {one.high:.1f}  {one.count:7}  {one.confidence:5.2f}   {one.right:5.2f}"
+
+
+def _review_lines(found: Study) -> Iterator[str]:
+    measured, threshold = found.measured, found.standards.review_below
+    meaning = "more likely poor than good" if threshold == 0.5 else f"good with less than {threshold:.0%} probability"
+    yield f"needs review below {threshold:g}, that is {meaning}: {measured.flagged:.0%} of the captions"
+    for name, cider, poor in (
+        ("of those", measured.flagged_cider, measured.flagged_poor),
+        ("of the others", measured.kept_cider, measured.kept_poor),
+    ):
+        if cider is not None and poor is not None:
+            yield f"  {name:13}  CIDEr {cider:5.1f}, poor {poor:.0%}"

@@ -1,0 +1,71 @@
+"""Zip files: unpacked where they may be, whole, and only what is not there yet."""
+
+import os
+import shutil
+import stat
+import zipfile
+import zlib
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath
+
+from tqdm import tqdm
+
+from training.errors import DataError
+
+
+def unpack(path: Path, root: Path, select: str = "*", folder: str = "") -> dict[str, int]:
+    """Unpack a zip file; what was unpacked before stays.
+
+    A member gets its name only when it is whole, so that a file of the right size is a file that is done.
+
+    Args:
+        path: The zip file.
+        root: Where to.
+        select: Pattern of the members to unpack.
+        folder: Where below the root they go, by their names alone; empty keeps the folders of the zip file.
+
+    Returns:
+        Size in bytes of each file, by its name relative to the root.
+
+    Raises:
+        DataError: If the zip file is damaged, has nothing that is asked for, or has a member that would lie outside of
+            the root.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = dict(_members(archive, select, folder))
+            if not members:
+                raise DataError(f"{path}: no member of it is called {select}")
+            with tqdm(desc=f"unpacking {path.name}", total=len(members), unit="file") as bar:
+                for target, member in members.items():
+                    _write(archive, member, root / target)
+                    bar.update()
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        raise DataError(f"{path}: damaged, or not a zip file that can be read ({error})") from None
+    return {target: member.file_size for target, member in members.items()}
+
+
+def _members(archive: zipfile.ZipFile, select: str, folder: str) -> Iterator[tuple[str, zipfile.ZipInfo]]:
+    """Return the selected files, each with where below the root it goes."""
+    for member in archive.infolist():
+        name = PurePosixPath(member.filename)
+        if member.is_dir() or not fnmatchcase(member.filename, select):
+            continue
+        link = stat.S_ISLNK(member.external_attr >> 16)
+        if link or name.is_absolute() or {"..", ""} & set(name.parts) or set("\\:") & set(member.filename):
+            raise DataError(
+                f"{archive.filename}: the member {member.filename!r} could lie outside of the folder; refused"
+            )
+        if not name.name.startswith("."):  # such as what macOS adds
+            yield (f"{folder}/{name.name}" if folder else str(name)), member
+
+
+def _write(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path) -> None:
+    if target.is_file() and target.stat().st_size == member.file_size:
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f"{target.name}.partial")
+    with archive.open(member) as source, partial.open("wb") as out:
+        shutil.copyfileobj(source, out)  # reading to the end compares the member's checksum
+    os.replace(partial, target)

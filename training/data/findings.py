@@ -1,0 +1,216 @@
+"""What is wrong with a data set, and what to do about it."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Literal
+
+from captioner.tokenizers.word import split_words
+from training.data.annotations import PHOTO_ENDINGS, Entry
+from training.data.photos import Look
+from training.data.words import Coverage, Lengths
+
+Level = Literal["serious", "warning", "note"]
+LEVELS: tuple[Level, ...] = ("serious", "warning", "note")
+EXAMPLES = 5
+MANY_CUT = 0.01  # share of captions that are cut, above which it is worth a warning
+WELL_COVERED = 0.95  # share of the words that a vocabulary should have
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong.
+
+    Attributes:
+        level: "serious" if training cannot start or scores would lie, "warning" if it may do harm, or "note".
+        part: Where: a part of the data, or two.
+        count: How many of them.
+        what: What they are.
+        advice: What to do about it.
+        examples: The first few.
+    """
+
+    level: Level
+    part: str
+    count: int
+    what: str
+    advice: str
+    examples: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of the data, such as what is learnt from.
+
+    Attributes:
+        name: Such as "train".
+        annotations: Its file of captions.
+        images: The folder of its photos.
+        entries: What the file says of each photo.
+    """
+
+    name: str
+    annotations: Path
+    images: Path
+    entries: Sequence[Entry]
+
+    def path(self, entry: Entry) -> Path:
+        """Return a photo's file."""
+        return self.images / entry.file
+
+    @property
+    def captions(self) -> list[str]:
+        """All captions that are not empty."""
+        return [caption for entry in self.entries for caption in entry.captions if caption]
+
+
+def findings_of_photos(part: Part, looks: Mapping[Path, Look]) -> Iterator[Finding]:
+    """Return what is wrong with the photos of a part."""
+    seen = [(entry.file, looks[part.path(entry)]) for entry in part.entries]
+    yield from _finding(
+        "serious",
+        part.name,
+        [file for file, look in seen if not look.there],
+        "missing photos",
+        f"put them into {part.images}, correct the folder, or take their lines out of {part.annotations.name}",
+    )
+    yield from _finding(
+        "serious",
+        part.name,
+        [f"{file}: {look.problem}" for file, look in seen if look.problem],
+        "photos that cannot be read",
+        "download or convert them again, or take their lines out",
+    )
+    copies: dict[str, list[str]] = {}
+    for file, look in seen:
+        if look.there:
+            copies.setdefault(look.content, []).append(file)
+    yield from _finding(
+        "warning",
+        part.name,
+        [" = ".join(files) for files in copies.values() if len(files) > 1],
+        "photos that are there more than once, byte for byte",
+        "keep one of each and give it all their captions: copies count double in training and in scores",
+    )
+
+
+def findings_of_captions(part: Part) -> Iterator[Finding]:
+    """Return what is wrong with the captions of a part, apart from their lengths."""
+    if not part.captions:
+        yield Finding(
+            "serious",
+            part.name,
+            0,
+            "captions that are not empty",
+            f"nothing can be learnt; look into {part.annotations}",
+        )
+    yield from _finding(
+        "warning",
+        part.name,
+        [entry.file for entry in part.entries if not any(entry.captions)],
+        "photos without a caption",
+        "write captions for them; training leaves them out",
+    )
+    yield from _finding(
+        "warning",
+        part.name,
+        [entry.file for entry in part.entries if any(entry.captions) and "" in entry.captions],
+        "photos with an empty caption besides others",
+        "write or delete those; training leaves them out",
+    )
+    pairs = [(entry.file, caption) for entry in part.entries for caption in entry.captions if caption]
+    yield from _finding(
+        "warning",
+        part.name,
+        [f"{file}: {caption}" for file, caption in pairs if len(split_words(caption)) < 2],
+        "captions of one word or none",
+        "write them out, or delete them: the model learns to stop early",
+    )
+    yield from _finding(
+        "note",
+        part.name,
+        [f"{file}: {caption}" for (file, caption), count in Counter(pairs).items() if count > 1],
+        "captions that a photo has more than once",
+        "delete one of each, unless two people wrote the same",
+    )
+
+
+def findings_of_lengths(part: Part, lengths: Lengths, tokens: str) -> Iterator[Finding]:
+    """Return whether many captions are cut."""
+    if lengths.cut > MANY_CUT * lengths.total:
+        enough = lengths.covering(1 - MANY_CUT / 10)
+        yield Finding(
+            "warning",
+            part.name,
+            lengths.cut,
+            f"captions longer than data.max_tokens = {lengths.limit} {tokens}, and hence cut",
+            f"set data.max_tokens = {enough}, which leaves 99.9% of them whole",
+        )
+
+
+def findings_of_words(part: Part, used: Coverage, others: Sequence[Coverage]) -> Iterator[Finding]:
+    """Return whether a vocabulary is too small for a part.
+
+    Args:
+        part: Whose captions were read.
+        used: What the recipe's vocabulary covers.
+        others: What vocabularies of other sizes cover.
+    """
+    if not used.unknown or used.tokens >= WELL_COVERED:
+        return
+    better = [other for other in others if other.tokens >= WELL_COVERED]
+    level: Level = "warning" if used.size else "serious"  # nothing can be said without words
+    if better:
+        choice = max(better, key=lambda other: other.min_count)
+        advice = f"set tokenizer.min_count = {choice.min_count}, which covers {choice.tokens:.1%}"
+    else:
+        advice = "learn from captions that use these words, or take tokenizer.name = character"
+    what = f"words that the vocabulary lacks ({1 - used.tokens:.1%} of all, with min_count {used.min_count})"
+    yield Finding(level, part.name, used.unknown, what, advice)
+
+
+def findings_between(parts: Sequence[Part], looks: Mapping[Path, Look]) -> Iterator[Finding]:
+    """Return what is in two parts at once."""
+    contents = {part.name: _contents(part, looks) for part in parts}
+    for one, other in combinations(parts, 2):
+        shared = contents[one.name].keys() & contents[other.name].keys()
+        yield from _finding(
+            "serious",
+            f"{one.name} and {other.name}",
+            sorted(f"{contents[one.name][key]} = {contents[other.name][key]}" for key in shared),
+            "photos that are in both",
+            f"take them out of {one.name}: scores on photos that were learnt from say nothing",
+        )
+
+
+def findings_of_folders(parts: Sequence[Part]) -> Iterator[Finding]:
+    """Return the photos that no file of captions names."""
+    named = {part.path(entry).resolve() for part in parts for entry in part.entries}
+    for folder in dict.fromkeys(part.images for part in parts):
+        files = sorted(folder.rglob("*")) if folder.is_dir() else []
+        yield from _finding(
+            "note",
+            str(folder),
+            [
+                str(f.relative_to(folder))
+                for f in files
+                if f.suffix.lower() in PHOTO_ENDINGS and f.resolve() not in named
+            ],
+            "photos that no file of captions names",
+            "nothing, if they belong to another part; otherwise write captions for them",
+        )
+
+
+def _contents(part: Part, looks: Mapping[Path, Look]) -> dict[str, str]:
+    """Return the photos of a part that are there, by their contents."""
+    seen = {entry.file: looks[part.path(entry)] for entry in part.entries}
+    return {look.content: file for file, look in seen.items() if look.there}
+
+
+def _finding(level: Level, part: str, items: Iterable[str], what: str, advice: str) -> Iterator[Finding]:
+    """Return a finding about items, unless there are none."""
+    found = list(items)
+    if found:
+        yield Finding(level, part, len(found), what, advice, tuple(found[:EXAMPLES]))
