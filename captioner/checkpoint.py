@@ -1,8 +1,9 @@
 """A model as one safetensors file that explains itself.
 
 The file's header carries, as JSON texts, ``format_version``, ``config`` (a ``ModelConfig``), ``tokenizer`` and
-``provenance`` (recipe, data, commit, scores); its tensors are the model's weights under their module names. Nothing in
-it is ever unpickled. docs/checkpoint-format.md describes it for other programs.
+``provenance`` (recipe, data, commit, scores), and ``calibration`` if the model has one; its tensors are the model's
+weights under their module names. Nothing in it is ever unpickled. docs/checkpoint-format.md describes it for other
+programs.
 """
 
 import json
@@ -16,6 +17,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
+from captioner.confidence import Calibration
 from captioner.config import ModelConfig, from_dict, to_dict
 from captioner.errors import CheckpointError
 from captioner.model import CaptionModel
@@ -24,6 +26,7 @@ from captioner.tokenizers import Tokenizer, tokenizer_from_dict
 FORMAT_VERSION = 2
 READABLE_VERSIONS = (1, 2)
 HEADER_KEYS = ("format_version", "config", "tokenizer", "provenance")
+OPTIONAL_KEYS = ("calibration",)
 SHIPPED = Path(__file__).parent / "flickr8k.safetensors"
 
 
@@ -35,11 +38,13 @@ class Checkpoint:
         model: The network, in evaluation mode.
         tokenizer: From text to token ids and back.
         provenance: Where it comes from: name, version, recipe, data, commit, scores.
+        calibration: How far its captions can be trusted, if that was measured.
     """
 
     model: CaptionModel
     tokenizer: Tokenizer
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    calibration: Calibration | None = None
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: Path, dtype: torch.dtype = torch.float32) -> None:
@@ -56,11 +61,29 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path, dtype: torch.dtype = tor
         "tokenizer": checkpoint.tokenizer.to_dict(),
         "provenance": dict(checkpoint.provenance),
     }
+    if checkpoint.calibration is not None:
+        header["calibration"] = to_dict(checkpoint.calibration)
     tensors = {
         name: (value.to(dtype) if value.is_floating_point() else value).detach().cpu().contiguous()
         for name, value in checkpoint.model.state_dict().items()
     }
     write_safetensors(path, tensors, {key: json.dumps(value) for key, value in header.items()})
+
+
+def copy_with_calibration(source: Path | str | None, target: Path, calibration: Calibration) -> None:
+    """Write a checkpoint file anew with a calibration, its weights as they are.
+
+    Args:
+        source: The checkpoint; ``None`` is the shipped one.
+        target: Where to; it may be the same file.
+        calibration: How far its captions can be trusted.
+
+    Raises:
+        CheckpointError: If the source cannot be used.
+    """
+    metadata, tensors = _open(Path(source or SHIPPED), weights=True)
+    _parse_header(metadata, source or SHIPPED)
+    write_safetensors(target, tensors, metadata | {"calibration": json.dumps(to_dict(calibration))})
 
 
 def write_safetensors(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> None:
@@ -78,7 +101,7 @@ def read_header(path: Path | str | None = None) -> dict[str, Any]:
         path: The file; ``None`` is the shipped one.
 
     Returns:
-        The values of ``format_version``, ``config``, ``tokenizer`` and ``provenance``.
+        The values of ``format_version``, ``config``, ``tokenizer``, ``provenance``, and ``calibration`` if it has one.
 
     Raises:
         CheckpointError: If the file is missing, is no checkpoint, or has another format version.
@@ -95,7 +118,7 @@ def load_checkpoint(path: Path | str | None = None) -> Checkpoint:
     Raises:
         CheckpointError: If the file is missing, is no checkpoint, has another format version, or its weights do not fit
             its configuration.
-        ConfigError: If its configuration names something that this version does not know.
+        ConfigError: If its configuration or calibration holds something that this version does not know.
     """
     source = Path(path or SHIPPED)
     metadata, tensors = _open(source, weights=True)
@@ -108,7 +131,12 @@ def load_checkpoint(path: Path | str | None = None) -> Checkpoint:
         model.load_state_dict(tensors)
     except RuntimeError as error:
         raise CheckpointError(f"{source}: its weights do not fit its configuration: {error}") from None
-    return Checkpoint(model.eval(), tokenizer, header["provenance"])
+    return Checkpoint(model.eval(), tokenizer, header["provenance"], _calibration(header, source))
+
+
+def _calibration(header: Mapping[str, Any], path: Path) -> Calibration | None:
+    values = header.get("calibration")
+    return None if values is None else from_dict(Calibration, values, f"{path}: calibration")
 
 
 def _open(path: Path, weights: bool = False) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
@@ -127,7 +155,7 @@ def _parse_header(metadata: Mapping[str, str], path: Path | str) -> dict[str, An
     if missing:
         raise CheckpointError(f"{path}: not a Captioner checkpoint; its header lacks {', '.join(missing)}")
     try:
-        header = {key: json.loads(metadata[key]) for key in HEADER_KEYS}
+        header = {key: json.loads(metadata[key]) for key in (*HEADER_KEYS, *OPTIONAL_KEYS) if key in metadata}
     except json.JSONDecodeError as error:
         raise CheckpointError(f"{path}: its header is damaged: {error}") from None
     if header["format_version"] not in READABLE_VERSIONS:

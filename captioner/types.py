@@ -5,7 +5,7 @@ grid), D grid channels, P vector length, N hidden units, A attention size, V voc
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, Protocol, Self, TypeVar
 
 import numpy as np
@@ -32,6 +32,10 @@ class Features:
     grid: Tensor | None
     rows: int
     cols: int
+
+    def to(self, device: torch.device) -> "Features":
+        """Return the features on a device."""
+        return replace(self, vector=self.vector.to(device), grid=None if self.grid is None else self.grid.to(device))
 
     def require_grid(self) -> Tensor:
         """Return the grid, for who cannot do without it; a model makes sure of it when it is built."""
@@ -149,11 +153,14 @@ class Word:
         log_prob: Natural-log probability of the word given the image and the words before it.
         known: False for a word of a scored text that the vocabulary does not have; its probability is then that of
             ``<UNK>``, of any rare word at all.
+        confidence: The calibrated probability that the word is right (docs/evaluation.md says what that means);
+            ``None`` if the model is not calibrated or the word is not known.
     """
 
     text: str
     log_prob: float
     known: bool = True
+    confidence: float | None = None
 
 
 @dataclass(frozen=True)
@@ -170,6 +177,10 @@ class Caption:
         activations: When asked for, what went on inside for each word: a map from a name such as
             ``"language.0.forget"`` (which cells, which layer, which gate or state) to ``[T, N]`` float32. Row t belongs
             to the step that chose word t.
+        confidence: The calibrated probability that the caption is good; ``None`` if the model is not calibrated, or for
+            a text with a word that is not known.
+        needs_review: Whether a person should look at the caption, since its confidence is below the calibration's
+            threshold; ``None`` without a confidence.
     """
 
     text: str
@@ -178,3 +189,5 @@ class Caption:
     attention: NDArray[np.float32] | None
     finished: bool
     activations: Mapping[str, NDArray[np.float32]] | None = None
+    confidence: float | None = None
+    needs_review: bool | None = None

@@ -15,6 +15,7 @@ from captioner.types import Caption
 from service.errors import BadUploadError
 
 IMAGE_FIELD = "image"
+CONFIDENCE_DECIMALS = 4  # more than a calibration can tell
 DECIMALS = 6  # of log-probabilities and attention weights: far below what float32 can tell apart after a network
 ACTIVATION_DECIMALS = 4  # enough to draw them
 
@@ -95,6 +96,8 @@ def caption_payload(caption: Caption) -> dict[str, Any]:
         "text": caption.text,
         "log_prob": round(float(caption.log_prob), DECIMALS),
         "finished": caption.finished,
+        "confidence": _confidence(caption.confidence),
+        "needs_review": caption.needs_review,
         "words": [_word(caption, index) for index in range(len(caption.words))],
     }
     if caption.activations is not None:
@@ -115,8 +118,13 @@ def _word(caption: Caption, index: int) -> dict[str, Any]:
     return {
         "text": word.text,
         "log_prob": round(float(word.log_prob), DECIMALS),
+        "confidence": _confidence(word.confidence),
         "attention": _weights(caption, index),
     }
+
+
+def _confidence(value: float | None) -> float | None:
+    return None if value is None else round(value, CONFIDENCE_DECIMALS)
 
 
 def _rounded(values: NDArray[np.float32]) -> Any:

@@ -7,6 +7,7 @@ import torch
 from PIL import Image
 
 from captioner.checkpoint import Checkpoint, save_checkpoint
+from captioner.confidence import Calibration, CaptionCalibration, WordCalibration
 from captioner.config import DecoderConfig, ImageConfig, ModelConfig
 from captioner.model import CaptionModel
 from captioner.tokenizers import WordTokenizer
@@ -37,6 +38,13 @@ def small_checkpoint_file(small_checkpoint: Checkpoint, tmp_path_factory: pytest
     path = tmp_path_factory.mktemp("checkpoint") / "small.safetensors"
     save_checkpoint(small_checkpoint, path)
     return path
+
+
+@pytest.fixture(scope="session")
+def calibration() -> Calibration:
+    """What a calibration may look like, with every number different from what leaving it out would give."""
+    word = WordCalibration((0.5, -0.25, -0.125, 0.75), 1.5, (-3.0, -1.0, 0.5, 2.0), (0.1, 0.3, 0.6, 0.9), agreement=3)
+    return Calibration(word, CaptionCalibration(2.0, 4.5, 0.25, 0.4), {"photos": 7})
 
 
 @pytest.fixture(scope="session")

@@ -10,8 +10,8 @@ PACKAGES = ("captioner", "service", "training")
 # Inside captioner each module imports only modules that stand before it here.
 LIBRARY = (
     "errors", "types", "registry", "config", "images", "decoding", "scoring", "tokenizers", "cells", "stack",
-    "attention", "encoders", "decoders", "model", "checkpoint", "predictor", "heatmap", "units", "commands",
-    "__main__",
+    "attention", "encoders", "decoders", "model", "confidence", "checkpoint", "predictor", "heatmap", "units",
+    "commands", "__main__",
 )  # fmt: skip
 FORBIDDEN = {
     "captioner": {"service", "training", "flask", "waitress", "werkzeug", "pycocotools", "pycocoevalcap"},

@@ -3,14 +3,15 @@
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from captioner.tokenizers import Tokenizer
 from captioner.types import Features
-from training.coco import CaptionedImage
+from training.data import CaptionedImage
 from training.features import CachedFeatures
 
 SIDED = re.compile(r"\b(?:left|right)\b", re.IGNORECASE)
@@ -21,14 +22,67 @@ class Batch:
     """B photos with C captions each; R = B * C rows, grouped by photo.
 
     Attributes:
-        image_ids: The B ids, for messages.
-        features: Of the B photos.
+        image_ids: The B ids.
+        features: Of the B photos; ``None`` if the encoder learns and must see them itself.
+        pixels: ``[B, 3, H, W]``, the photos; ``None`` if their features are known.
         tokens: ``[R, T + 1]`` ids that start with ``<START>``, end with ``<END>`` unless cut, and are padded.
+        image_share: The share that these photos are of the batch they are a part of.
+        word_share: The share that the words of these captions are of it, ``<END>`` counted as a word.
     """
 
     image_ids: tuple[int, ...]
-    features: Features
+    features: Features | None
+    pixels: Tensor | None
     tokens: Tensor
+    image_share: float = 1.0
+    word_share: float = 1.0
+
+    def to(self, device: torch.device) -> "Batch":
+        """Return the batch on a device."""
+        features, pixels = self.features, self.pixels
+        return replace(
+            self,
+            features=None if features is None else features.to(device),
+            pixels=None if pixels is None else pixels.to(device, non_blocking=True),
+            tokens=self.tokens.to(device, non_blocking=True),
+        )
+
+
+class PhotoSource(Protocol):
+    """What a batch shows of its photos."""
+
+    def read(self, chosen: Tensor, mirror: Tensor, seed: int) -> tuple[Features | None, Tensor | None]:
+        """Return features or pixels of photos.
+
+        Args:
+            chosen: ``[B]`` positions of the photos in the training set.
+            mirror: ``[B]``, which of them to mirror left to right.
+            seed: Of what is random about them.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class FeatureSource:
+    """Features that a frozen encoder made once.
+
+    Attributes:
+        upright: Of the photos.
+        mirrored: Of the mirrored photos, or ``None`` to show upright ones alone.
+    """
+
+    upright: CachedFeatures
+    mirrored: CachedFeatures | None
+
+    def read(self, chosen: Tensor, mirror: Tensor, seed: int) -> tuple[Features, None]:  # noqa: ARG002
+        """Return the features of photos."""
+        features = self.upright.batch(chosen.tolist())
+        if self.mirrored is not None and bool(mirror.any()):
+            other = self.mirrored.batch(chosen[mirror].tolist())
+            features.vector[mirror] = other.vector
+            if features.grid is not None and other.grid is not None:
+                features.grid[mirror] = other.grid
+        return features, None
 
 
 class CaptionBatches:
@@ -39,8 +93,6 @@ class CaptionBatches:
 
     Args:
         images: The photos and their captions.
-        upright: Features of the photos, in the same order.
-        mirrored: Features of the mirrored photos, or ``None`` to learn from upright ones alone.
         tokenizer: From captions to ids.
         size: B, photos per batch.
         max_tokens: Longer captions are cut to this many tokens, and then do not end.
@@ -50,8 +102,6 @@ class CaptionBatches:
     def __init__(
         self,
         images: Sequence[CaptionedImage],
-        upright: CachedFeatures,
-        mirrored: CachedFeatures | None,
         tokenizer: Tokenizer,
         *,
         size: int,
@@ -59,8 +109,6 @@ class CaptionBatches:
         seed: int,
     ) -> None:
         self.images = images
-        self.upright = upright
-        self.mirrored = mirrored
         self.tokenizer = tokenizer
         self.size = size
         self.seed = seed
@@ -75,16 +123,37 @@ class CaptionBatches:
         """Batches of an epoch; the last one may be smaller."""
         return math.ceil(len(self.images) / self.size)
 
-    def batch(self, epoch: int, position: int) -> Batch:
-        """Return one batch of an epoch, positions counted from 0."""
+    def photos_at(self, position: int) -> int:
+        """Return how many photos the batch at a position has."""
+        return min(self.size, len(self.images) - position * self.size)
+
+    def batch(self, source: PhotoSource, epoch: int, position: int, part: int = 0, parts: int = 1) -> Batch:
+        """Return one batch of an epoch, positions counted from 0, or a part of it.
+
+        Args:
+            source: What it shows of its photos.
+            epoch: From 0.
+            position: From 0.
+            part: Which part, from 0: every photo whose place in the batch leaves this remainder.
+            parts: Into how many parts the batch is cut; what they learn adds up to what the whole batch would.
+        """
         order, mirror = self._order(epoch)
-        chosen = order[position * self.size : (position + 1) * self.size]
-        rows = [row for index in chosen.tolist() for row in self._captions(epoch, index)]
+        whole = order[position * self.size : (position + 1) * self.size]
+        chosen = whole[part::parts]
+        rows = self._rows(epoch, chosen)
+        seed = (self.seed * 1_000_003 + epoch) * len(self) + position + part * 1_000_000_007
+        features, pixels = source.read(chosen, mirror[chosen], seed)
         return Batch(
             image_ids=tuple(self.images[index].image_id for index in chosen.tolist()),
-            features=self._features(chosen, mirror[chosen]),
+            features=features,
+            pixels=pixels,
             tokens=self._pad(rows),
+            image_share=len(chosen) / len(whole),
+            word_share=sum(map(len, rows)) / sum(map(len, self._rows(epoch, whole))),
         )
+
+    def _rows(self, epoch: int, chosen: Tensor) -> list[list[int]]:
+        return [row for index in chosen.tolist() for row in self._captions(epoch, index)]
 
     def _order(self, epoch: int) -> tuple[Tensor, Tensor]:
         """Return a permutation of the photos, and which of them to mirror."""
@@ -96,15 +165,6 @@ class CaptionBatches:
     def _captions(self, epoch: int, index: int) -> list[list[int]]:
         captions = self.captions[index]
         return [captions[(epoch + i) % len(captions)] for i in range(self.captions_per_image)]
-
-    def _features(self, chosen: Tensor, mirror: Tensor) -> Features:
-        features = self.upright.batch(chosen.tolist())
-        if self.mirrored is not None and bool(mirror.any()):
-            other = self.mirrored.batch(chosen[mirror].tolist())
-            features.vector[mirror] = other.vector
-            if features.grid is not None and other.grid is not None:
-                features.grid[mirror] = other.grid
-        return features
 
     def _pad(self, rows: Sequence[Sequence[int]]) -> Tensor:
         tokens = torch.full((len(rows), 1 + max(map(len, rows))), self.tokenizer.pad_id)

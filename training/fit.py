@@ -6,27 +6,42 @@ from training.loop import Trainer
 from training.recipe import Recipe
 from training.run_folder import RunFolder
 from training.setup import set_up
+from training.world import World, restarts
+
+ALONE = World()
 
 
-def start(recipe: Recipe) -> Trainer:
+def start(recipe: Recipe, world: World = ALONE) -> Trainer:
     """Make a run's folder and all that the run needs.
 
     Raises:
         TrainingError: If the folder already holds a run.
     """
     RunFolder(recipe.run_dir).require_free()
-    trainer = Trainer(recipe, set_up(recipe))
+    world.wait()  # or a slow process would find the folder of a fast one
+    trainer = Trainer(recipe, set_up(recipe), world)
     trainer.begin(recipe)
     return trainer
 
 
-def resume(folder: Path) -> Trainer:
+def start_or_restart(recipe: Recipe, world: World = ALONE) -> Trainer:
+    """Start a run, or go on with it if torchrun has started the processes again.
+
+    Raises:
+        TrainingError: If the folder already holds a run that these processes have not begun.
+    """
+    if restarts() and RunFolder(recipe.run_dir).state_file.exists():
+        return resume(recipe.run_dir, world)
+    return start(recipe, world)
+
+
+def resume(folder: Path, world: World = ALONE) -> Trainer:
     """Restore a run from its folder.
 
     Raises:
         TrainingError: If the folder holds no run.
     """
     recipe = RunFolder(folder).read_recipe(Recipe)
-    trainer = Trainer(recipe, set_up(recipe))
+    trainer = Trainer(recipe, set_up(recipe), world)
     trainer.resume()
     return trainer

@@ -1,90 +1,193 @@
 """The training of a captioning model."""
 
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from captioner.checkpoint import Checkpoint, save_checkpoint
-from captioner.decoders import Decoder
+from captioner.images import read_image
 from captioner.model import CaptionModel
 from captioner.predictor import CaptionPredictor
-from training.batches import Batch
+from captioner.types import Features
+from training.batches import Batch, CaptionBatches, PhotoSource
+from training.caption_loss import CaptionLoss
 from training.metrics import MetricReport
-from training.objective import cross_entropy
+from training.optimizer import adamw
+from training.phase import PhaseRecipe
 from training.recipe import Recipe
+from training.rewards import Reward
 from training.run import Run
+from training.schedule import phase_share
 from training.setup import Workbench
+from training.sources import Sources
 from training.validation import best_captions, score
+from training.world import World
 
-VALIDATION_BATCH = 64
+VALIDATION_BATCH = 32
+ALONE = World()
 
 
-class Trainer(Run[Batch, CaptionModel]):
-    """A run in which a decoder learns to caption; the best epoch is that of the best validation CIDEr.
+class Trainer(Run[list[Batch], CaptionModel]):
+    """A run in which a model learns to caption; the best epoch is that of the best validation CIDEr.
 
     Args:
         recipe: What to do.
         bench: What to do it with.
+        world: The processes that train together; each learns from its part of every batch.
     """
 
-    def __init__(self, recipe: Recipe, bench: Workbench) -> None:
+    def __init__(self, recipe: Recipe, bench: Workbench, world: World = ALONE) -> None:
         self.recipe = recipe
         self.bench = bench
-        self.decoder = bench.model.decoder
-        average = recipe.training.average
+        self.model = bench.model.to(world.device)
+        self.model.encoder.to(memory_format=torch.channels_last)  # a third faster to learn on CPUs
+        training = recipe.training
         self.average = (
-            AveragedModel(self.decoder, multi_avg_fn=get_ema_multi_avg_fn(average))  # type: ignore[no-untyped-call]
-            if average
+            AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(training.average))  # type: ignore[no-untyped-call]
+            if training.average
             else None
         )
-        super().__init__(recipe.run_dir, recipe.training, self.decoder, len(bench.batches))
+        self.sources = Sources(bench.images, bench.val_images, self.model, Path(recipe.cache).expanduser())
+        self.batches = CaptionBatches(
+            bench.images,
+            bench.tokenizer,
+            size=training.images_per_batch,
+            max_tokens=recipe.data.max_tokens,
+            seed=recipe.seed,
+        )
+        self.loss = CaptionLoss(self.model, bench.tokenizer, _reward(recipe, bench), recipe.data.max_tokens)
+        self.parallel: nn.Module = self.loss
+        self.source: PhotoSource | None = None
+        self._entered: int | None = None
+        optimizer = adamw([self.model.decoder, self.model.encoder], training.weight_decay)
+        super().__init__(recipe.run_dir, training, self.model, optimizer, len(self.batches), world)
 
     @property
     def modules(self) -> dict[str, nn.Module]:
         """What the run state holds the weights of."""
-        return {"decoder": self.decoder, **({"average": self.average} if self.average else {})}
+        return {"model": self.model, **({"average": self.average} if self.average else {})}
 
-    def _batch(self) -> Batch:
-        return self.bench.batches.batch(self.progress.epoch, self.progress.position)
+    @property
+    def phases(self) -> tuple[PhaseRecipe, ...]:
+        """What is learnt, one after the other."""
+        return self.recipe.training.phases
 
-    def _describe(self, batch: Batch) -> str:
-        return f"images {', '.join(map(str, batch.image_ids))}"
+    @property
+    def phase(self) -> PhaseRecipe:
+        """The phase in work."""
+        return self.phases[self.progress.phase]
 
-    def _step(self, batch: Batch) -> float:
+    @property
+    def epochs(self) -> int:
+        """How many epochs the run has at most."""
+        before = self.progress.epoch - self.progress.phase_epoch
+        return before + sum(phase.epochs for phase in self.phases[self.progress.phase :])
+
+    def _over(self) -> bool:
+        return self.progress.phase >= len(self.phases)
+
+    def _learn(self, stop: Any) -> bool:
+        self._enter_phase()
+        return super()._learn(stop)
+
+    def _enter_phase(self) -> None:
+        """Choose what learns in the phase, and what its batches show of the photos."""
+        if self._entered == self.progress.phase:
+            return
+        phase, mirror = self.phase, self.recipe.data.mirror
+        self.model.encoder.fine_tune(phase.encoder_stage or None, phase.freeze_norms)
+        self.source = self.sources.photos() if phase.encoder_stage else self.sources.features(mirror)
+        if self.world.size > 1:  # anew, since other weights learn
+            self.parallel = DistributedDataParallel(self.loss, find_unused_parameters=True)
+        self._entered = self.progress.phase
+
+    def _step_of_phase(self) -> int:
+        return self.progress.phase_epoch * self.epoch_steps + self.progress.position
+
+    def _learning_rates(self) -> list[float]:
+        phase = self.phase
+        share = phase_share(phase, self._step_of_phase(), self.epoch_steps)
+        return [share * phase.learning_rate] * 2 + [share * phase.encoder_learning_rate] * 2
+
+    def _batch(self) -> list[Batch]:
+        """Return the parts of the batch that this process learns from, one after the other."""
+        if self.source is None:
+            raise RuntimeError("a batch is asked for before its phase was entered")
+        where = self.source, self.progress.epoch, self.progress.position
+        parts = self.recipe.training.accumulate * self.world.size
+        photos = self.batches.photos_at(self.progress.position)
+        own = range(self.world.rank, min(parts, photos), self.world.size)
+        if own:
+            return [self.batches.batch(*where, part, parts) for part in own]
+        # A process that is left without a photo must still take part in the exchange, with nothing to say.
+        return [replace(self.batches.batch(*where, 0, parts), image_share=0.0, word_share=0.0)]
+
+    def _describe(self, batch: list[Batch]) -> str:
+        return f"images {', '.join(str(image) for part in batch for image in part.image_ids)}"
+
+    def _step(self, batch: list[Batch]) -> float:
         """Learn from one batch; return its loss."""
         value = super()._step(batch)
         if self.average:
-            self.average.update_parameters(self.decoder)
+            self.average.update_parameters(self.model)
+            _copy_buffers(self.model, self.average.module)
         return value
 
-    def _loss(self, batch: Batch) -> Tensor:
+    def _backward(self, batch: list[Batch]) -> float:
+        """Add up the gradients of the parts; the processes exchange them with the last one."""
+        value = 0.0
+        for index, part in enumerate(batch):
+            with self._exchange(last=index == len(batch) - 1):
+                loss = self._loss([part])
+                (loss * self.world.size).backward()  # type: ignore[no-untyped-call]  # what they exchange are means
+            value += float(loss.detach())
+        return self.world.sums(value)[0]
+
+    def _exchange(self, last: bool) -> AbstractContextManager[None]:
+        """Return the context of a backward pass: the last one of a step exchanges gradients with other processes."""
+        if isinstance(self.parallel, DistributedDataParallel) and not last:
+            return cast("AbstractContextManager[None]", self.parallel.no_sync())
+        return nullcontext()
+
+    def _loss(self, batch: list[Batch]) -> Tensor:
+        done = self._step_of_phase() / (self.phase.epochs * self.epoch_steps)
+        [part] = batch
         with self._autocast():
-            memory = self.decoder.prepare(batch.features)
-            state = self.decoder.begin(memory, len(batch.tokens) // len(batch.features.vector))
-            run = self.decoder.teacher_force(batch.tokens[:, :-1], memory, state)
-        return cross_entropy(
-            run.logits, batch.tokens[:, 1:], self.bench.tokenizer.pad_id, self.recipe.training.label_smoothing
-        )
+            loss: Tensor = self.parallel(part.to(self.world.device), self.phase, done)
+        return loss
 
     def _kept_model(self) -> CaptionModel:
         """Return the model that is validated and kept: with averaged weights, if the recipe averages."""
-        if self.average is None:
-            return self.bench.model.eval()
-        model = CaptionModel(self.bench.model.config, len(self.bench.tokenizer))
-        model.encoder = self.bench.model.encoder
-        model.decoder = cast("Decoder[Any, Any]", self.average.module)
+        model = self.model if self.average is None else cast("CaptionModel", self.average.module)
         return model.eval()
 
     def _validate(self, model: CaptionModel) -> dict[str, float]:
-        images, features = self.bench.val_images, self.bench.val_features
-        starts = range(0, len(images), VALIDATION_BATCH)
-        batches = (features.batch(range(start, min(start + VALIDATION_BATCH, len(images)))) for start in starts)
+        """Caption the validation photos, each process its part of them, and score the captions."""
+        images = self.bench.val_images
+        own = self.world.part(range(len(images)))
         predictor = CaptionPredictor(Checkpoint(model, self.bench.tokenizer))
-        return _scores(
-            score(images, best_captions(predictor, batches, self.recipe.decoding, len(images), "validating"))
-        )
+        title = "validating" if self.world.leads else None
+        found = best_captions(predictor, self._val_features(predictor, own), self.recipe.decoding, len(own), title)
+        captions = self.world.merge(self.world.gather(found))
+        return self.world.share(_scores(score(images, captions)) if self.world.leads else None)
+
+    def _val_features(self, predictor: CaptionPredictor, chosen: Sequence[int]) -> Iterator[Features]:
+        """Return the features of validation photos in batches: what the encoder sees now, or saw when it was frozen."""
+        cached = None if self.phase.encoder_stage else self.sources.val_features()
+        for start in range(0, len(chosen), VALIDATION_BATCH):
+            part = chosen[start : start + VALIDATION_BATCH]
+            if cached is not None:
+                yield cached.batch(part).to(self.world.device)
+            else:
+                paths = (self.bench.val_images[index].path for index in part)
+                yield predictor.encode([read_image(path.read_bytes()) for path in paths])
 
     def _quality(self, entry: dict[str, float]) -> float:
         return entry["cider"]
@@ -92,6 +195,38 @@ class Trainer(Run[Batch, CaptionModel]):
     def _write_best(self, model: CaptionModel, found: dict[str, Any]) -> None:
         provenance = {**self.bench.provenance, **found}
         save_checkpoint(Checkpoint(model, self.bench.tokenizer, provenance), self.best_file, torch.float16)
+
+    def _after_epoch(self) -> None:
+        self.progress.phase_epoch += 1
+        if self.progress.phase_epoch >= self.phase.epochs or self._stale() >= self.training.patience:
+            self._end_phase()
+
+    def _stale(self) -> int:
+        """Return for how many epochs the phase has brought nothing better than its own best."""
+        values = [self._quality(entry) for entry in self.progress.history[-self.progress.phase_epoch :]]
+        return len(values) - 1 - values.index(max(values))
+
+    def _end_phase(self) -> None:
+        """Let the next phase start from the averaged weights, with fresh moments."""
+        if self.average is not None:
+            self.model.load_state_dict(self.average.module.state_dict())
+            self.average.n_averaged.zero_()
+        self.optimizer.state.clear()
+        self.progress.phase += 1
+        self.progress.phase_epoch = 0
+
+
+def _copy_buffers(source: nn.Module, target: nn.Module) -> None:
+    """Copy batch norms' statistics, which follow the batches where they are not frozen."""
+    for ours, theirs in zip(source.buffers(), target.buffers(), strict=True):
+        theirs.copy_(ours)
+
+
+def _reward(recipe: Recipe, bench: Workbench) -> Reward | None:
+    if not any(phase.self_critical for phase in recipe.training.phases):
+        return None
+    split = bench.tokenizer.split
+    return Reward({image.image_id: [split(text) for text in image.captions] for image in bench.images})
 
 
 def _scores(report: MetricReport) -> dict[str, float]:

@@ -1,14 +1,18 @@
 """Caption scores as COCO's evaluation gives them: BLEU, ROUGE-L and CIDEr-D, after PTB tokenization."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from pycocoevalcap.bleu.bleu import Bleu
+import numpy as np
+from numpy.typing import NDArray
+from pycocoevalcap.bleu.bleu_scorer import BleuScorer
 from pycocoevalcap.cider.cider import Cider
 from pycocoevalcap.rouge.rouge import Rouge
 
 from captioner.errors import CaptionerError
 from training.ptb import Engine, ptb_tokenize
+
+ORDERS = 4
 
 
 class MetricError(CaptionerError):
@@ -25,6 +29,9 @@ class MetricReport:
         cider: Mean CIDEr-D (Vedantam et al., 2015), between 0 and 10. Its document frequencies come from the given
             references, so it compares only between runs over the same images, and over a single image it is 0.
         per_image_cider: CIDEr-D of each image.
+        per_image_rouge_l: ROUGE-L of each image, in the same order.
+        bleu_counts: ``[images, 10]`` in the same order, what corpus BLEU adds up: how many of the caption's n-grams the
+            references have, n from 1 to 4; how many n-grams the caption has; its length; the closest reference's.
         images: How many images were scored.
         references_per_image: The smallest and the largest number of references that an image has.
         tokenization: Which tokenizer was used.
@@ -34,6 +41,8 @@ class MetricReport:
     rouge_l: float
     cider: float
     per_image_cider: dict[int, float]
+    per_image_rouge_l: dict[int, float]
+    bleu_counts: NDArray[np.float64]
     images: int
     references_per_image: tuple[int, int]
     tokenization: str
@@ -63,24 +72,73 @@ def score_captions(
         OptionError: If the engine is unknown.
         TokenizerError: If Java is asked for and fails.
     """
+    truths, guesses, tokenization = tokenize_captions(candidates, references, engine)
+    if not any(caption for captions in truths.values() for caption in captions):
+        raise MetricError("no reference has a word left after tokenization")
+    counts = _bleu_counts(truths, guesses)
+    rouge_l, rouge_scores = Rouge().compute_score(truths, guesses)
+    cider, per_image = Cider().compute_score(truths, guesses)
+    references_each = [len(captions) for captions in truths.values()]
+    bleu = corpus_bleu(counts.sum(axis=0)).tolist()
+    return MetricReport(
+        bleu=(bleu[0], bleu[1], bleu[2], bleu[3]),
+        rouge_l=float(rouge_l),
+        cider=float(cider),
+        per_image_cider=_by_image(truths, per_image),
+        per_image_rouge_l=_by_image(truths, rouge_scores),
+        bleu_counts=counts,
+        images=len(truths),
+        references_per_image=(min(references_each), max(references_each)),
+        tokenization=tokenization,
+    )
+
+
+def tokenize_captions(
+    candidates: Mapping[int, str], references: Mapping[int, Sequence[str]], engine: Engine = "auto"
+) -> tuple[dict[int, list[str]], dict[int, list[str]], str]:
+    """Return tokenized references and captions by image, as COCO's scorers want them, and the tokenizer's name.
+
+    Raises:
+        MetricError: If there are no images, the image ids differ, or an image has no list of references.
+    """
     _check(candidates, references)
     truths, tokenization = _tokenize(references, engine)
     guesses, _ = _tokenize({image: [candidates[image]] for image in references}, engine)
-    if not any(caption for captions in truths.values() for caption in captions):
-        raise MetricError("no reference has a word left after tokenization")
-    bleu, _ = Bleu(4).compute_score(truths, guesses, verbose=0)
-    rouge_l, _ = Rouge().compute_score(truths, guesses)
-    cider, per_image = Cider().compute_score(truths, guesses)
-    counts = [len(captions) for captions in truths.values()]
-    return MetricReport(
-        bleu=(float(bleu[0]), float(bleu[1]), float(bleu[2]), float(bleu[3])),
-        rouge_l=float(rouge_l),
-        cider=float(cider),
-        per_image_cider={image: float(score) for image, score in zip(truths, per_image, strict=True)},
-        images=len(truths),
-        references_per_image=(min(counts), max(counts)),
-        tokenization=tokenization,
-    )
+    return truths, guesses, tokenization
+
+
+def corpus_bleu(counts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return BLEU-1 to BLEU-4 from counts that are added up over a corpus, as pycocoevalcap rounds them.
+
+    Args:
+        counts: ``[..., 10]``, sums of ``MetricReport.bleu_counts``.
+
+    Returns:
+        ``[..., 4]`` scores: the geometric mean of the precisions, times the brevity penalty.
+    """
+    right, total, length, closest = np.split(counts, [ORDERS, 2 * ORDERS, 2 * ORDERS + 1], axis=-1)
+    precision = (right + 1e-15) / (total + 1e-9)
+    mean = np.exp(np.cumsum(np.log(precision), axis=-1) / np.arange(1, ORDERS + 1))
+    ratio = (length + 1e-15) / (closest + 1e-9)
+    scores: NDArray[np.float64] = mean * np.exp(np.minimum(0, 1 - 1 / ratio))
+    return scores
+
+
+def _bleu_counts(truths: Mapping[int, list[str]], guesses: Mapping[int, list[str]]) -> NDArray[np.float64]:
+    scorer = BleuScorer(n=ORDERS)
+    for image, captions in truths.items():
+        scorer += (guesses[image][0], captions)
+    found = scorer.ctest
+    rows = [[*one["correct"], *one["guess"], one["testlen"], _closest(one["reflen"], one["testlen"])] for one in found]
+    return np.array(rows, dtype=np.float64)
+
+
+def _closest(lengths: Sequence[int], length: int) -> int:
+    return min(lengths, key=lambda other: (abs(other - length), other))
+
+
+def _by_image(images: Iterable[int], scores: Iterable[float]) -> dict[int, float]:
+    return {image: float(score) for image, score in zip(images, scores, strict=True)}
 
 
 def _check(candidates: Mapping[int, str], references: Mapping[int, Sequence[str]]) -> None:

@@ -1,7 +1,10 @@
 """What training minimises."""
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from training.rollout import Rollout
 
 
 def cross_entropy(logits: Tensor, targets: Tensor, pad_id: int, label_smoothing: float) -> Tensor:
@@ -18,3 +21,55 @@ def cross_entropy(logits: Tensor, targets: Tensor, pad_id: int, label_smoothing:
     return F.cross_entropy(
         logits.flatten(0, 1).float(), targets.flatten(), ignore_index=pad_id, label_smoothing=label_smoothing
     )
+
+
+def attention_penalty(attention: Tensor, read: Tensor) -> Tensor:
+    """Return the doubly stochastic penalty ``sum_l (1 - sum_t a_tl)^2``, as a mean over captions and locations.
+
+    Xu et al. 2015, eq. 14, which asks every location to be looked at about once in a caption.
+
+    Args:
+        attention: ``[R, T, L]`` weights.
+        read: ``[R, T]``, true for the steps that belong to the caption.
+    """
+    looked = (attention * read.unsqueeze(2)).sum(dim=1)  # [R, L]
+    return (1 - looked).square().mean()
+
+
+def self_critical(rollout: Rollout, rewards: Tensor, baselines: Tensor) -> Tensor:
+    """Return the mean over all words written of ``-(reward - baseline) * log p``.
+
+    Its gradient is that of the expected reward, estimated from samples (Rennie et al. 2017, eq. 8), with the sign
+    turned.
+
+    Args:
+        rollout: R sampled captions.
+        rewards: ``[R]``.
+        baselines: ``[R]``, not a function of the same caption.
+    """
+    advantage = (rewards - baselines).unsqueeze(1)  # [R, 1]
+    return -(advantage * rollout.log_probs).sum() / rollout.written.sum()
+
+
+def mean_of_others(rewards: Tensor, each: int) -> Tensor:
+    """Return for each of R samples the mean reward of its image's other samples (Luo 2020), ``[R]``.
+
+    Args:
+        rewards: ``[R]``, grouped by image.
+        each: Samples per image, at least 2.
+    """
+    by_image = rewards.view(-1, each)
+    others = (by_image.sum(dim=1, keepdim=True) - by_image) / (each - 1)
+    return others.flatten()
+
+
+def scheduled_inputs(tokens: Tensor, logits: Tensor, share: float) -> Tensor:
+    """Return the next inputs ``[R]`` of scheduled sampling: the reference's, or by chance a word of the decoder's own.
+
+    Args:
+        tokens: ``[R]``, the reference's words.
+        logits: ``[R, V]`` of the step before, which the decoder's words are drawn from.
+        share: Probability of a word of its own (Bengio et al. 2015).
+    """
+    own = torch.multinomial(logits.detach().float().softmax(dim=1), 1).squeeze(1)
+    return torch.where(torch.rand(len(tokens), device=tokens.device) < share, own, tokens)

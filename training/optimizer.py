@@ -1,14 +1,19 @@
 """AdamW as every run uses it."""
 
+from collections.abc import Iterable
+
 import torch
 from torch import nn
 
-from training.recipe import LearningRecipe
 
+def adamw(modules: Iterable[nn.Module], weight_decay: float) -> torch.optim.AdamW:
+    """Return the optimizer of some modules, two parameter groups for each: its matrices, and then the rest.
 
-def adamw(network: nn.Module, training: LearningRecipe) -> torch.optim.AdamW:
-    """Return the optimizer of a network; weight decay is for matrices, biases are left alone."""
-    matrices = [parameter for parameter in network.parameters() if parameter.ndim > 1]
-    others = [parameter for parameter in network.parameters() if parameter.ndim <= 1]
-    groups = [{"params": matrices, "weight_decay": training.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=training.learning_rate, fused=True)
+    Weight decay is for matrices; biases are left alone. The learning rates are zero until somebody sets them.
+    """
+    groups: list[dict[str, object]] = []
+    for module in modules:
+        parameters = list(module.parameters())
+        groups.append({"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay})
+        groups.append({"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0})
+    return torch.optim.AdamW(groups, lr=0.0, fused=True)

@@ -1,5 +1,6 @@
 """A recipe: everything that a training run depends on, in one TOML file."""
 
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,8 +11,12 @@ from captioner.config import STRICT, ModelConfig, from_dict
 from captioner.decoding import DecodingOptions
 from captioner.errors import ConfigError
 from captioner.tokenizers import TOKENIZERS
+from training.data import CaptionSource
+from training.phase import PhaseRecipe
 
 T = TypeVar("T")
+Part = Literal["train", "val"]
+PARTS: tuple[Part, ...] = ("train", "val")
 
 
 @dataclass(frozen=True)
@@ -20,10 +25,14 @@ class DataRecipe:
 
     Attributes:
         root: Folder that the other paths are relative to.
-        train_annotations: COCO captions file to learn from.
+        train_annotations: File of captions to learn from, in any format of docs/data.md.
         train_images: Folder of its photos.
-        val_annotations: COCO captions file that the best epoch is chosen on.
+        val_annotations: File of captions that the best epoch is chosen on; it may be the same one.
         val_images: Folder of its photos.
+        train_split: Which splits of the file to learn from, or files beside it that list photos.
+        val_split: Which to validate on.
+        train_format: Format of the file, a name in ``training.data.FORMATS``; empty recognises it by its content.
+        val_format: Format of the other.
         max_tokens: Longer captions are cut to this many tokens.
         mirror: Whether to learn from mirrored photos too; a photo with "left" or "right" in a caption never is.
     """
@@ -34,12 +43,28 @@ class DataRecipe:
     train_images: str
     val_annotations: str
     val_images: str
+    train_split: str | tuple[str, ...] = ()
+    val_split: str | tuple[str, ...] = ()
+    train_format: str = ""
+    val_format: str = ""
     max_tokens: int = 20
     mirror: bool = False
 
     def __post_init__(self) -> None:
         if self.max_tokens < 1:
             raise ConfigError(f"data.max_tokens is {self.max_tokens}; it must be at least 1")
+        for part in PARTS:
+            self.source(part)  # an unknown format is an error here
+
+    def source(self, part: Part) -> CaptionSource:
+        """Return where the photos and captions of a part come from."""
+        split = getattr(self, f"{part}_split")
+        return CaptionSource(
+            annotations=self.path(f"{part}_annotations"),
+            images=self.path(f"{part}_images"),
+            split=(split,) if isinstance(split, str) else tuple(split),
+            format=getattr(self, f"{part}_format"),
+        )
 
     def path(self, name: str) -> Path:
         """Return one of the paths above, by its field's name, below the root."""
@@ -69,13 +94,10 @@ class TokenizerRecipe:
 
 
 @dataclass(frozen=True)
-class LearningRecipe:
-    """How to learn, whatever is learnt.
+class RunRecipe:
+    """What every run must know.
 
     Attributes:
-        epochs: Passes over all that there is to learn from.
-        learning_rate: The peak of the one-cycle schedule.
-        warmup: Share of all steps in which the learning rate climbs linearly; it then falls to zero along a cosine.
         weight_decay: Of AdamW (Loshchilov and Hutter 2019); on matrices only.
         clip_norm: Largest L2 norm of the gradient of all weights together.
         precision: "float32", "bfloat16" (autocast), or "auto": bfloat16 where the hardware multiplies it fast.
@@ -85,17 +107,11 @@ class LearningRecipe:
 
     __pydantic_config__ = STRICT
     RANGES: ClassVar[Mapping[str, tuple[float, float]]] = {
-        "epochs": (1, 10_000),
-        "learning_rate": (0, 10),
-        "warmup": (0, 1),
         "weight_decay": (0, 10),
         "clip_norm": (0, 1e6),
         "patience": (1, 10_000),
         "save_minutes": (0, 1440),
     }
-    epochs: int = 12
-    learning_rate: float = 1e-3
-    warmup: float = 0.1
     weight_decay: float = 0.01
     clip_norm: float = 1.0
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
@@ -109,25 +125,59 @@ class LearningRecipe:
 
 
 @dataclass(frozen=True)
-class TrainingRecipe(LearningRecipe):
+class LearningRecipe(RunRecipe):
+    """How to learn in one go.
+
+    Attributes:
+        epochs: Passes over all that there is to learn from.
+        learning_rate: The peak of the one-cycle schedule.
+        warmup: Share of all steps in which the learning rate climbs linearly; it then falls to zero along a cosine.
+    """
+
+    RANGES: ClassVar[Mapping[str, tuple[float, float]]] = {
+        **RunRecipe.RANGES,
+        "epochs": (1, 10_000),
+        "learning_rate": (0, 10),
+        "warmup": (0, 1),
+    }
+    epochs: int = 12
+    learning_rate: float = 1e-3
+    warmup: float = 0.1
+
+
+@dataclass(frozen=True)
+class TrainingRecipe(RunRecipe):
     """How to learn to caption; an epoch shows every photo once, with all its captions.
 
     Attributes:
         images_per_batch: Photos of a batch; all their captions are in it.
-        label_smoothing: Probability mass that the target spreads over all words (Szegedy et al. 2016).
+        accumulate: Into how many parts a process cuts its batches, whose gradients it adds up before a step: what does
+            not fit into memory at once still learns from the same batch.
         average: Decay per step of the exponential moving average of the weights that is validated and kept; 0 keeps
             the weights themselves.
+        phases: What is learnt, one after the other. ``patience`` ends a phase, not the run.
     """
 
     RANGES: ClassVar[Mapping[str, tuple[float, float]]] = {
-        **LearningRecipe.RANGES,
+        **RunRecipe.RANGES,
         "images_per_batch": (1, 100_000),
-        "label_smoothing": (0, 0.99),
+        "accumulate": (1, 100_000),
         "average": (0, 0.99999),
     }
     images_per_batch: int = 20
-    label_smoothing: float = 0.1
+    accumulate: int = 1
     average: float = 0.0
+    phases: tuple[PhaseRecipe, ...] = (PhaseRecipe(),)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.phases:
+            raise ConfigError("training.phases is empty; it must have at least one phase")
+
+    @property
+    def fine_tunes(self) -> bool:
+        """Whether the encoder learns in some phase."""
+        return any(phase.encoder_stage for phase in self.phases)
 
 
 @dataclass(frozen=True)
@@ -144,6 +194,8 @@ class Recipe:
             download its own.
         decoder_weights: File of a language model that the decoder starts from, as far as its weights fit; empty for a
             decoder that starts afresh.
+        start_from: Checkpoint of a captioning model to go on from, its vocabulary extended by the new captions' words;
+            empty for a model that starts from ``encoder_weights``.
         data: Which photos and captions.
         tokenizer: How captions become tokens.
         model: What to build.
@@ -160,10 +212,15 @@ class Recipe:
     cache: str = "cache"
     encoder_weights: str = ""
     decoder_weights: str = ""
+    start_from: str = ""
     tokenizer: TokenizerRecipe = field(default_factory=TokenizerRecipe)
     model: ModelConfig = field(default_factory=ModelConfig)
     training: TrainingRecipe = field(default_factory=TrainingRecipe)
     decoding: DecodingOptions = field(default_factory=DecodingOptions)
+
+    def __post_init__(self) -> None:
+        if self.start_from and (self.encoder_weights or self.decoder_weights):
+            raise ConfigError("start_from brings all weights; leave encoder_weights and decoder_weights empty")
 
     @property
     def run_dir(self) -> Path:
@@ -202,10 +259,23 @@ def _override(values: dict[str, Any], override: str) -> None:
         raise ConfigError(f"--set {override}: write it as key.sub=value")
     *parents, last = key.strip().split(".")
     for parent in parents:
-        values = values.setdefault(parent, {})
-        if not isinstance(values, dict):
-            raise ConfigError(f"--set {override}: {parent} is a value, not a table")
+        values = _inner(values, parent, override)
     try:
         values[last] = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         values[last] = text
+
+
+def _inner(values: dict[str, Any], parent: str, override: str) -> dict[str, Any]:
+    """Return the table of that name, or the table of that number in an array of tables."""
+    array = values.get(parent)
+    name, _, number = parent.partition("[")
+    if number:
+        tables = values.get(name)
+        if not isinstance(tables, list) or not re.fullmatch(r"\d+\]", number) or int(number[:-1]) >= len(tables):
+            raise ConfigError(f"--set {override}: there is no table {parent}")
+        array = tables[int(number[:-1])]
+    inner = values.setdefault(parent, {}) if array is None else array
+    if not isinstance(inner, dict):
+        raise ConfigError(f"--set {override}: {parent} is a value, not a table")
+    return inner

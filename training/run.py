@@ -4,6 +4,7 @@ import math
 import threading
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -12,13 +13,12 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from training.errors import TrainingError
-from training.optimizer import adamw
 from training.precision import uses_bfloat16
-from training.recipe import LearningRecipe
+from training.recipe import RunRecipe
 from training.run_folder import RunFolder
 from training.run_state import Progress, load_run_state, save_run_state
-from training.schedule import one_cycle
 from training.signals import stop_signals
+from training.world import World
 
 BatchT = TypeVar("BatchT")
 ModelT = TypeVar("ModelT")
@@ -31,19 +31,29 @@ class Run(Generic[BatchT, ModelT], ABC):
         folder: Of the run; see :class:`training.run_folder.RunFolder`.
         training: How to learn.
         network: Whose weights learn.
+        optimizer: What makes them learn.
         epoch_steps: Batches of an epoch.
+        world: The processes that train together; the others than the first are silent and write nothing.
     """
 
-    def __init__(self, folder: Path, training: LearningRecipe, network: nn.Module, epoch_steps: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        training: RunRecipe,
+        network: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        epoch_steps: int,
+        world: World,
+    ) -> None:
         self.folder = folder
         self.files = RunFolder(folder)
         self.training = training
         self.network = network
         self.epoch_steps = epoch_steps
-        self.total_steps = training.epochs * epoch_steps
-        self.optimizer = adamw(network, training)
+        self.optimizer = optimizer
+        self.world = world
         self.progress = Progress()
-        self.low_precision = uses_bfloat16(training.precision)
+        self.low_precision = uses_bfloat16(training.precision, world.device)
 
     @property
     def state_file(self) -> Path:
@@ -65,6 +75,15 @@ class Run(Generic[BatchT, ModelT], ABC):
     @abstractmethod
     def modules(self) -> dict[str, nn.Module]:
         """What the run state holds the weights and buffers of."""
+
+    @property
+    @abstractmethod
+    def epochs(self) -> int:
+        """How many epochs the run has at most."""
+
+    @abstractmethod
+    def _learning_rates(self) -> Sequence[float]:
+        """Return the learning rate of each parameter group at the position of the progress."""
 
     @abstractmethod
     def _batch(self) -> BatchT:
@@ -103,7 +122,9 @@ class Run(Generic[BatchT, ModelT], ABC):
         """Make the run's folder."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self.save()
-        self.files.write_recipe(recipe)
+        if self.world.leads:
+            self.files.write_recipe(recipe)
+        self.world.wait()
 
     def resume(self) -> None:
         """Go on from the run's last saved state.
@@ -111,7 +132,7 @@ class Run(Generic[BatchT, ModelT], ABC):
         Raises:
             TrainingError: If there is none, or it does not fit the recipe.
         """
-        self.progress = load_run_state(self.state_file, self.modules, self.optimizer)
+        self.progress = load_run_state(self.state_file, self.modules, self.optimizer, self.world)
 
     def run(self) -> bool:
         """Train until the last epoch, until validation stops improving, or until stopped by SIGINT or SIGTERM.
@@ -132,64 +153,76 @@ class Run(Generic[BatchT, ModelT], ABC):
 
     def save(self) -> None:
         """Write the run state."""
-        save_run_state(self.state_file, self.modules, self.optimizer, self.progress)
+        save_run_state(self.state_file, self.modules, self.optimizer, self.progress, self.world)
 
     def _over(self) -> bool:
         epoch, best = self.progress.epoch, self.best_epoch
         stale = 0 if best is None else epoch - 1 - best
-        return epoch >= self.training.epochs or stale >= self.training.patience
+        return epoch >= self.epochs or stale >= self.training.patience
+
+    def _after_epoch(self) -> None:
+        """Do what is due between two epochs, before the run state is saved."""
 
     def _learn(self, stop: threading.Event) -> bool:
         """Go through the rest of the epoch; return False if stopped before its end."""
         progress = self.progress
         self.network.train()
         saved = time.monotonic()
-        title = f"epoch {progress.epoch + 1}/{self.training.epochs}"
-        with tqdm(total=self.epoch_steps, initial=progress.position, desc=title, unit="batch") as bar:
+        title = f"epoch {progress.epoch + 1}/{self.epochs}"
+        hidden = not self.world.leads
+        with tqdm(total=self.epoch_steps, initial=progress.position, desc=title, unit="batch", disable=hidden) as bar:
             while progress.position < self.epoch_steps:
-                if stop.is_set():
+                if any(self.world.sums(stop.is_set())):
                     return False
                 progress.loss_sum += self._step(self._batch())
                 progress.position += 1
                 bar.update()
                 bar.set_postfix(loss=f"{progress.loss_sum / progress.position:.3f}")
-                if time.monotonic() - saved > 60 * self.training.save_minutes:
+                late = time.monotonic() - saved > 60 * self.training.save_minutes
+                if self.world.share(late):  # saving is something that all processes do together
                     self.save()
                     saved = time.monotonic()
         return True
 
     def _step(self, batch: BatchT) -> float:
         """Learn from one batch; return its loss."""
-        training, progress = self.training, self.progress
-        step = progress.epoch * self.epoch_steps + progress.position
-        for group in self.optimizer.param_groups:
-            group["lr"] = training.learning_rate * one_cycle(step, self.total_steps, training.warmup)
-        loss = self._loss(batch)
-        value = float(loss.detach())
+        progress = self.progress
+        for group, rate in zip(self.optimizer.param_groups, self._learning_rates(), strict=True):
+            group["lr"] = rate
+        self.optimizer.zero_grad(set_to_none=True)
+        value = self._backward(batch)
         if not math.isfinite(value):
             raise TrainingError(
                 f"the loss became {value} in epoch {progress.epoch + 1}, batch {progress.position + 1} "
                 f"({self._describe(batch)}); try a lower learning rate. The last saved state is intact."
             )
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self.network.parameters(), training.clip_norm)
+        nn.utils.clip_grad_norm_(self.network.parameters(), self.training.clip_norm)
         self.optimizer.step()
         return value
+
+    def _backward(self, batch: BatchT) -> float:
+        """Compute the gradient of a batch; return its loss."""
+        loss = self._loss(batch)
+        loss.backward()  # type: ignore[no-untyped-call]
+        return float(loss.detach())
 
     def _finish_epoch(self) -> None:
         progress = self.progress
         model = self._kept_model()
         scores = self._validate(model)
         entry = {"loss": progress.loss_sum / progress.position, **scores}
-        tqdm.write(f"epoch {progress.epoch + 1}: " + ", ".join(f"{key} {value:.4f}" for key, value in entry.items()))
+        if self.world.leads:
+            told = ", ".join(f"{key} {value:.4f}" for key, value in entry.items())
+            tqdm.write(f"epoch {progress.epoch + 1}: {told}")
         progress.history.append(entry)
         progress.position, progress.loss_sum = 0, 0.0
-        if self.best_epoch == progress.epoch - 1:
+        if self.best_epoch == progress.epoch - 1 and self.world.leads:
             self._write_best(model, {"epoch": progress.epoch, "validation": scores})
+        self._after_epoch()
         self.save()
-        self.files.write_history(progress.history)
+        if self.world.leads:
+            self.files.write_history(progress.history)
 
     def _autocast(self) -> torch.autocast:
         """Return the context in which networks multiply in the precision of the recipe."""
-        return torch.autocast("cpu", torch.bfloat16, enabled=self.low_precision)
+        return torch.autocast(self.world.device.type, torch.bfloat16, enabled=self.low_precision)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from captioner.checkpoint import write_safetensors
 from captioner.config import STRICT, from_dict
 from training.errors import TrainingError
+from training.world import World
 
 
 @dataclass
@@ -23,6 +24,8 @@ class Progress:
         loss_sum: Sum of their losses.
         history: What each finished epoch brought: its mean loss and its validation scores.
         samples: What a language model wrote after each finished epoch; empty for other models.
+        phase: The phase in work, from 0, in runs that have phases.
+        phase_epoch: Epochs of it that are done.
     """
 
     __pydantic_config__ = STRICT
@@ -30,6 +33,8 @@ class Progress:
     loss_sum: float = 0.0
     history: list[dict[str, float]] = field(default_factory=list)
     samples: list[str] = field(default_factory=list)
+    phase: int = 0
+    phase_epoch: int = 0
 
     @property
     def epoch(self) -> int:
@@ -38,19 +43,31 @@ class Progress:
 
 
 def save_run_state(
-    path: Path, modules: dict[str, nn.Module], optimizer: torch.optim.Optimizer, progress: Progress
+    path: Path, modules: dict[str, nn.Module], optimizer: torch.optim.Optimizer, progress: Progress, world: World
 ) -> None:
-    """Write modules, the optimizer's moments, the random generator and the progress; the write is atomic."""
-    tensors = {"random": torch.get_rng_state()}
+    """Write modules, the optimizer's moments, every process's random generators and the progress; atomically.
+
+    All processes call it together, and the leading one writes.
+    """
+    states = world.gather(_random_states())
+    if not world.leads:
+        return
+    tensors = {f"random.{rank}.{name}": state for rank, found in enumerate(states) for name, state in found.items()}
     for prefix, module in modules.items():
-        tensors |= {f"{prefix}.{name}": value.detach().clone() for name, value in module.state_dict().items()}
+        tensors |= {
+            f"{prefix}.{name}": value.detach().cpu().clone().contiguous() for name, value in module.state_dict().items()
+        }
     for key, value in _optimizer_tensors(optimizer):
         tensors[key] = value
     write_safetensors(path, tensors, {"progress": json.dumps(asdict(progress))})
 
 
-def load_run_state(path: Path, modules: dict[str, nn.Module], optimizer: torch.optim.Optimizer) -> Progress:
+def load_run_state(
+    path: Path, modules: dict[str, nn.Module], optimizer: torch.optim.Optimizer, world: World
+) -> Progress:
     """Restore what :func:`save_run_state` wrote.
+
+    With another number of processes than before the run goes on, but draws other random numbers.
 
     Raises:
         TrainingError: If the file cannot be read, or does not fit the modules.
@@ -62,10 +79,24 @@ def load_run_state(path: Path, modules: dict[str, nn.Module], optimizer: torch.o
         for prefix, module in modules.items():
             module.load_state_dict(_below(tensors, prefix))
         _restore_optimizer(optimizer, tensors)
-        torch.set_rng_state(tensors["random"])
+        _restore_random(tensors, world)
     except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
         raise TrainingError(f"{path}: cannot resume from this run state: {error}") from None
     return progress
+
+
+def _random_states() -> dict[str, Tensor]:
+    cuda = {"cuda": torch.cuda.get_rng_state()} if torch.cuda.is_available() else {}
+    return {"cpu": torch.get_rng_state(), **cuda}
+
+
+def _restore_random(tensors: dict[str, Tensor], world: World) -> None:
+    if f"random.{world.size - 1}.cpu" not in tensors or f"random.{world.size}.cpu" in tensors:
+        torch.manual_seed(int(tensors["random.0.cpu"].sum()) + world.rank)
+        return
+    torch.set_rng_state(tensors[f"random.{world.rank}.cpu"])
+    if f"random.{world.rank}.cuda" in tensors and torch.cuda.is_available():
+        torch.cuda.set_rng_state(tensors[f"random.{world.rank}.cuda"])
 
 
 def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
@@ -76,7 +107,7 @@ def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> Iterator[tuple[str, Tensor]]:
     for index, values in optimizer.state_dict()["state"].items():
         for name, value in values.items():
-            yield f"optimizer.{index}.{name}", value.detach().clone()
+            yield f"optimizer.{index}.{name}", value.detach().cpu().clone().contiguous()
 
 
 def _restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:

@@ -2,6 +2,8 @@
 
 import math
 
+from training.phase import PhaseRecipe
+
 
 def one_cycle(step: int, total: int, warmup: float) -> float:
     """Return the share of the peak learning rate at a step.
@@ -18,3 +20,22 @@ def one_cycle(step: int, total: int, warmup: float) -> float:
     if step < climb:
         return (step + 1) / (climb + 1)
     return 0.5 * (1 + math.cos(math.pi * (step - climb) / (total - climb)))
+
+
+def phase_share(phase: PhaseRecipe, step: int, epoch_steps: int) -> float:
+    """Return the share of the peak learning rate at a step of a phase.
+
+    Args:
+        phase: Its schedule.
+        step: From the phase's first one, 0.
+        epoch_steps: Steps of an epoch.
+    """
+    total = phase.epochs * epoch_steps
+    if phase.schedule == "cosine":
+        return one_cycle(step, total, phase.warmup)
+    climb = phase.warmup * total
+    if step < climb:
+        return (step + 1) / (climb + 1)
+    if phase.schedule == "constant":
+        return 1.0
+    return float(phase.step_factor ** (step // epoch_steps // phase.step_epochs))

@@ -13,10 +13,9 @@ from tqdm import tqdm
 from captioner.config import to_dict
 from captioner.model import CaptionModel
 from captioner.tokenizers import TOKENIZERS, Tokenizer
-from training.batches import CaptionBatches
-from training.coco import CaptionedImage, load_captioned_images
+from training.data import CaptionedImage
 from training.decoder_weights import take_over
-from training.features import CachedFeatures, cache_features
+from training.growing import grow
 from training.language.model import load_language_model
 from training.provenance import commit, sha256
 from training.recipe import Recipe
@@ -27,6 +26,7 @@ MACHINE_FIELDS = (
     "cache",
     "encoder_weights",
     "decoder_weights",
+    "start_from",
 )  # where things lie is no part of how a model was made
 
 
@@ -35,53 +35,47 @@ class Workbench:
     """What a run works with.
 
     Attributes:
-        model: The model, its encoder pretrained and its decoder fresh, or started from a language model.
+        model: The model, its encoder pretrained and its decoder fresh, or started from other weights.
         tokenizer: Made from the training captions.
-        batches: What to learn from.
+        images: What to learn from.
         val_images: What to validate on.
-        val_features: The features of those photos.
         provenance: Where the model comes from, as far as it is known before training.
     """
 
     model: CaptionModel
     tokenizer: Tokenizer
-    batches: CaptionBatches
+    images: list[CaptionedImage]
     val_images: list[CaptionedImage]
-    val_features: CachedFeatures
     provenance: Mapping[str, Any]
 
 
 def set_up(recipe: Recipe) -> Workbench:
-    """Read the data, build the model, and open (or build) the feature cache.
+    """Read the captions and build the model.
 
     Raises:
         ConfigError: If the recipe's model or weights cannot be used.
-        DataError: If annotations or photos cannot be used.
+        DataError: If annotations cannot be used.
     """
     data = recipe.data
-    train = load_captioned_images(data.path("train_annotations"), data.path("train_images"))
-    val = load_captioned_images(data.path("val_annotations"), data.path("val_images"))
+    train, val = data.source("train").load(), data.source("val").load()
+    model, tokenizer, weights = _build(recipe, train)
+    return Workbench(model, tokenizer, train, val, _provenance(recipe, train, weights))
+
+
+def _build(recipe: Recipe, train: list[CaptionedImage]) -> tuple[CaptionModel, Tokenizer, Mapping[str, Tensor]]:
+    """Return the model, its tokenizer, and the weights that its encoder started from."""
     pieces = recipe.tokenizer
     captions = (text for image in train for text in image.captions)
     tokenizer = TOKENIZERS[pieces.name].learn(captions, pieces.min_count, pieces.max_size)
     torch.manual_seed(recipe.seed)
+    if recipe.start_from:
+        model, tokenizer = grow(Path(recipe.start_from).expanduser(), recipe.model, tokenizer)
+        return model, tokenizer, model.encoder.state_dict()
     model = CaptionModel(recipe.model, len(tokenizer))
     weights = pretrained_weights(recipe.model.encoder.name, recipe.encoder_weights)
     model.encoder.load_pretrained(weights)
     _start_decoder(recipe, model, tokenizer)
-    cache = Path(recipe.cache).expanduser()
-    photos = [image.path for image in train]
-    batches = CaptionBatches(
-        train,
-        upright=cache_features(model, photos, cache),
-        mirrored=cache_features(model, photos, cache, mirrored=True) if data.mirror else None,
-        tokenizer=tokenizer,
-        size=recipe.training.images_per_batch,
-        max_tokens=data.max_tokens,
-        seed=recipe.seed,
-    )
-    val_features = cache_features(model, [image.path for image in val], cache)
-    return Workbench(model, tokenizer, batches, val, val_features, _provenance(recipe, train, weights))
+    return model, tokenizer, weights
 
 
 def _start_decoder(recipe: Recipe, model: CaptionModel, tokenizer: Tokenizer) -> None:

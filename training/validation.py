@@ -7,16 +7,16 @@ from tqdm import tqdm
 from captioner.decoding import DecodingOptions
 from captioner.predictor import CaptionPredictor
 from captioner.types import Caption, Features
-from training.coco import CaptionedImage
+from training.data import CaptionedImage
 from training.metrics import MetricReport, score_captions
 
 
 def best_captions(
-    predictor: CaptionPredictor, batches: Iterable[Features], options: DecodingOptions, total: int, what: str
+    predictor: CaptionPredictor, batches: Iterable[Features], options: DecodingOptions, total: int, what: str | None
 ) -> list[Caption]:
-    """Caption encoded batches of photos, the best caption of each, under a progress bar of ``total`` photos."""
+    """Caption encoded batches of photos, the best caption of each, under a progress bar if that has a title."""
     captions: list[Caption] = []
-    with tqdm(total=total, desc=what, unit="photo", leave=False) as bar:
+    with tqdm(total=total, desc=what, unit="photo", leave=False, disable=what is None) as bar:
         for features in batches:
             found = predictor.captions_of(features, options)
             captions += [best for best, *_ in found]

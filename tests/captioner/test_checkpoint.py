@@ -1,6 +1,7 @@
 """The checkpoint file: whole, strict, never half-written."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from captioner.cells import CELLS
-from captioner.checkpoint import Checkpoint, load_checkpoint, read_header, save_checkpoint
+from captioner.checkpoint import Checkpoint, copy_with_calibration, load_checkpoint, read_header, save_checkpoint
+from captioner.confidence import Calibration
 from captioner.config import DecoderConfig, EncoderConfig, ImageConfig, ModelConfig
 from captioner.decoders import DECODERS
 from captioner.errors import CheckpointError, ConfigError
@@ -23,7 +25,7 @@ def rewrite(source: Path, target: Path, **changes: object) -> Path:
         metadata = dict(file.metadata())
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     for key, value in changes.items():
-        metadata.pop(key)
+        metadata.pop(key, None)
         if value is not None:
             metadata[key] = json.dumps(value)
     save_file(tensors, target, metadata)
@@ -38,6 +40,34 @@ def test_round_trip(small_checkpoint: Checkpoint, small_checkpoint_file: Path) -
     assert not loaded.model.training
     for name, value in small_checkpoint.model.state_dict().items():
         assert torch.equal(loaded.model.state_dict()[name], value), name
+
+
+def test_a_calibration_is_kept_and_one_is_not_needed(
+    small_checkpoint: Checkpoint, small_checkpoint_file: Path, calibration: Calibration, tmp_path: Path
+) -> None:
+    assert load_checkpoint(small_checkpoint_file).calibration is None
+    assert "calibration" not in read_header(small_checkpoint_file)
+    path = tmp_path / "sure.safetensors"
+    save_checkpoint(replace(small_checkpoint, calibration=calibration), path)
+    assert load_checkpoint(path).calibration == calibration
+    assert read_header(path)["calibration"]["caption"]["review_below"] == calibration.caption.review_below
+
+
+def test_a_calibration_is_added_without_touching_the_weights(
+    small_checkpoint: Checkpoint, calibration: Calibration, tmp_path: Path
+) -> None:
+    source, target = tmp_path / "half.safetensors", tmp_path / "sure.safetensors"
+    save_checkpoint(small_checkpoint, source, torch.float16)
+    for _ in range(2):  # the second time it replaces the first one's
+        copy_with_calibration(source, target, calibration)
+        with safe_open(source, framework="pt") as old, safe_open(target, framework="pt") as new:
+            assert list(old.keys()) == list(new.keys())
+            for name in old.keys():  # noqa: SIM118
+                assert new.get_tensor(name).dtype == old.get_tensor(name).dtype
+                assert torch.equal(new.get_tensor(name), old.get_tensor(name)), name
+            assert new.metadata().items() >= old.metadata().items()
+        assert load_checkpoint(target).calibration == calibration
+        source = target
 
 
 def test_half_precision_halves_the_file_and_loads_as_float32(small_checkpoint: Checkpoint, tmp_path: Path) -> None:
@@ -143,5 +173,7 @@ def test_what_cannot_be_used_is_refused(small_checkpoint_file: Path, tmp_path: P
         load_checkpoint(rewrite(small_checkpoint_file, target, config={"decoder": {"hidden_size": 13}}))
     with pytest.raises(ConfigError, match="unknown decoder 'oracle'"):
         load_checkpoint(rewrite(small_checkpoint_file, target, config={"decoder": {"name": "oracle"}}))
+    with pytest.raises(ConfigError, match="calibration: word: Field required"):
+        load_checkpoint(rewrite(small_checkpoint_file, target, calibration={"caption": None}))
     with pytest.raises(ConfigError, match=r"image\.sise"):
         load_checkpoint(rewrite(small_checkpoint_file, target, config={"image": {"sise": 64}}))

@@ -77,6 +77,34 @@ class BlindPredictor(FakePredictor):
         return [replace(caption, attention=None) for caption in found]
 
 
+class SurePredictor(FakePredictor):
+    """A model that is calibrated."""
+
+    def __init__(self, confidence: float, needs_review: bool) -> None:
+        self.confidence = confidence
+        self.needs_review = needs_review
+
+    def captions(
+        self, images: Sequence[Image.Image], options: DecodingOptions, *, activations: bool = False
+    ) -> list[list[Caption]]:
+        found = super().captions(images, options, activations=activations)
+        return [[self._sure(caption) for caption in captions] for captions in found]
+
+    def scores(
+        self, images: Sequence[Image.Image], texts: Sequence[str], *, activations: bool = False
+    ) -> list[Caption]:
+        return [self._sure(caption) for caption in super().scores(images, texts, activations=activations)]
+
+    def _sure(self, caption: Caption) -> Caption:
+        words = tuple(
+            replace(word, confidence=1 / (2 * place) if word.known else None)
+            for place, word in enumerate(caption.words, start=1)
+        )
+        if not all(word.known for word in words):
+            return replace(caption, words=words)
+        return replace(caption, words=words, confidence=self.confidence, needs_review=self.needs_review)
+
+
 class Recorder(FakePredictor):
     """A model that notes the options and the threads with which it is called."""
 

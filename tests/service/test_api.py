@@ -18,7 +18,7 @@ from werkzeug.test import TestResponse
 from captioner.types import Caption
 from service import Settings, create_app
 from service.batching import Predictor
-from tests.service.fakes import CELLS, BlindPredictor, FakePredictor, Recorder
+from tests.service.fakes import CELLS, BlindPredictor, FakePredictor, Recorder, SurePredictor
 
 MakePhoto = Callable[..., bytes]
 Encode = Callable[[bytes], dict[str, Any]]
@@ -37,7 +37,8 @@ def test_answers_exactly_the_documented_shape(client: FlaskClient, photo: MakePh
     assert answer["attention_grid"] == [7, 7]
     assert list(answer["timing_ms"]) == ["decode", "inference", "total"]
     [caption] = answer["captions"]
-    assert list(caption) == ["text", "log_prob", "finished", "words"]
+    assert list(caption) == ["text", "log_prob", "finished", "confidence", "needs_review", "words"]
+    assert (caption["confidence"], caption["needs_review"]) == (None, None)
     assert (caption["text"], caption["log_prob"], caption["finished"]) == ("a photo of red 7", -4.0, True)
     assert [word["text"] for word in caption["words"]] == ["a", "photo", "of", "red", "7"]
 
@@ -45,7 +46,7 @@ def test_answers_exactly_the_documented_shape(client: FlaskClient, photo: MakePh
 def test_words_carry_the_model_s_attention_row_by_row(client: FlaskClient, photo: MakePhoto) -> None:
     words = post_form(client, photo()).get_json()["captions"][0]["words"]
     for word, (row, col) in zip(words, CELLS, strict=True):
-        assert list(word) == ["text", "log_prob", "attention"]
+        assert list(word) == ["text", "log_prob", "confidence", "attention"]
         assert len(word["attention"]) == 49
         assert word["attention"].index(max(word["attention"])) == row * 7 + col
         assert sum(word["attention"]) == pytest.approx(1, abs=1e-4)
@@ -133,6 +134,17 @@ def test_a_failing_image_does_not_keep_its_place(predictor: Predictor, photo: Ma
     for _ in range(3):
         assert client.post(URL, data=b"no image").status_code == 415
     assert client.post(URL, data=photo()).status_code == 200
+
+
+@pytest.mark.parametrize(("confidence", "needs_review"), [(0.123456, True), (0.9, False)])
+def test_a_calibrated_model_says_how_sure_it_is(photo: MakePhoto, confidence: float, needs_review: bool) -> None:
+    client = create_app(SurePredictor(confidence, needs_review)).test_client()
+    [caption] = client.post(URL, data=photo()).get_json()["captions"]
+    assert (caption["confidence"], caption["needs_review"]) == (round(confidence, 4), needs_review)
+    assert [word["confidence"] for word in caption["words"]] == [0.5, 0.25, 0.1667, 0.125, 0.1]
+    scored = client.post("/v1/scores", data=photo(), query_string={"text": "two blorf"}).get_json()["score"]
+    assert (scored["confidence"], scored["needs_review"]) == (None, None)
+    assert [word["confidence"] for word in scored["words"]] == [0.5, None]
 
 
 def test_a_model_without_attention_answers_null(photo: MakePhoto) -> None:

@@ -29,9 +29,9 @@ def test_answers_exactly_the_documented_shape(client: FlaskClient, photo: MakePh
         assert answer["image"] == {"width": 64, "height": 48, "format": "PNG"}
         assert answer["attention_grid"] == [7, 7]
         score = answer["score"]
-        assert list(score) == ["text", "log_prob", "finished", "words"]
+        assert list(score) == ["text", "log_prob", "finished", "confidence", "needs_review", "words"]
         assert (score["text"], score["log_prob"], score["finished"]) == ("two dogs run", -23.14, True)
-        assert [list(word) for word in score["words"]] == [["text", "log_prob", "attention", "known"]] * 3
+        assert [list(word) for word in score["words"]] == [["text", "log_prob", "confidence", "attention", "known"]] * 3
         assert [word["log_prob"] for word in score["words"]] == [-0.25, -0.5, -0.75]
 
 

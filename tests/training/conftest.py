@@ -74,7 +74,11 @@ def recipe(dataset: Path, tmp_path: Path) -> Recipe:
                 "image": {"size": 64},
                 "decoder": {"embedding_size": 8, "hidden_size": 12, "attention_size": 6, "dropout": 0.2},
             },
-            "training": {"epochs": 3, "images_per_batch": 4, "learning_rate": 0.01, "average": 0.8},
+            "training": {
+                "images_per_batch": 4,
+                "average": 0.8,
+                "phases": [{"epochs": 3, "learning_rate": 0.01}],
+            },
             "decoding": {"beam_size": 2, "max_length": 8},
         },
     )

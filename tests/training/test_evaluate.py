@@ -5,13 +5,19 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+from pycocotools.coco import COCO
 
+from captioner.checkpoint import copy_with_calibration
+from captioner.confidence import Calibration
 from captioner.decoding import DecodingOptions
 from captioner.predictor import CaptionPredictor
 from training.__main__ import main
-from training.coco import load_captioned_images
-from training.evaluate import evaluate
+from training.data import load_captioned_images
+from training.evaluation.evaluate import evaluate
+from training.evaluation.summary import summary
+from training.evaluation.wording import wording
 from training.metrics import score_captions
+from training.ptb import ptb_tokenize
 from training.recipe import Recipe
 
 OPTIONS = DecodingOptions(beam_size=3, max_length=6)
@@ -35,6 +41,10 @@ def test_scores_are_those_of_the_captions_and_say_how_they_were_measured(
     assert protocol["images"] == 5
     assert protocol["references_per_image"] == "3"
     assert protocol["search"] == asdict(OPTIONS)
+    assert result.wording == wording(ptb_tokenize(alone)[0])
+    assert result.human_wording.captions == 15
+    for name, (low, high) in result.intervals().items():
+        assert low <= result.scores()[name] <= high
     assert "PTB" in protocol["tokenization"]
 
 
@@ -51,6 +61,44 @@ def test_evaluate_prints_and_writes(
     written = json.loads(out.read_text())
     assert [entry["image_id"] for entry in written["captions"]] == [1020, 1021, 1022]
     assert f"{written['scores']['CIDEr']:6.2f}" in printed
+    low, high = written["intervals"]["CIDEr"]
+    assert f"{low:6.2f} to {high:6.2f}" in printed
+    ciders = [entry["cider"] for entry in written["captions"]]
+    assert sum(ciders) / 3 == pytest.approx(written["scores"]["CIDEr"])
+    assert "METEOR was not measured; ask for it with --meteor." in printed
+    assert "new" not in written["wording"]
+
+
+def test_results_are_what_cocos_tools_read(
+    dataset: Path, small_checkpoint_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "results.json"
+    arguments = ["evaluate", "--annotations", str(dataset / "val.json"), "--images", str(dataset / "val")]
+    arguments += ["--checkpoint", str(small_checkpoint_file), "--beam-size", "2", "--no-repeat-ngram-size", "1"]
+    arguments += ["--train-annotations", str(dataset / "train.json"), "--replicates", "100", "--results", str(out)]
+    assert main(arguments) == 0
+    assert "not among the training captions" in capsys.readouterr().out
+    results = json.loads(out.read_text())
+    assert all(list(entry) == ["image_id", "caption"] for entry in results)
+    read = COCO(str(dataset / "val.json")).loadRes(str(out))
+    predictor = CaptionPredictor.from_checkpoint(small_checkpoint_file)
+    options = DecodingOptions(beam_size=2, no_repeat_ngram_size=1)
+    for image in load_captioned_images(dataset / "val.json", dataset / "val"):
+        [found] = read.imgToAnns[image.image_id]
+        assert found["caption"] == predictor.caption(image.path.read_bytes(), options).text
+
+
+def test_confidence_is_told_where_there_is_one(
+    dataset: Path, small_checkpoint_file: Path, calibration: Calibration, tmp_path: Path
+) -> None:
+    copy_with_calibration(small_checkpoint_file, tmp_path / "sure.safetensors", calibration)
+    predictor = CaptionPredictor.from_checkpoint(tmp_path / "sure.safetensors")
+    images = load_captioned_images(dataset / "val.json", dataset / "val")
+    result = evaluate(predictor, images, OPTIONS)
+    entries = result.to_dict()["captions"]
+    assert [entry["confidence"] for entry in entries] == [caption.confidence for caption in result.captions]
+    share = sum(entry["needs_review"] for entry in entries) / len(entries)
+    assert f"that need review                   {100 * share:6.1f} %" in summary(result)
 
 
 def test_fit_trains_a_model_that_evaluate_takes(
@@ -64,7 +112,10 @@ def test_fit_trains_a_model_that_evaluate_takes(
         'val_annotations = "val.json"\nval_images = "val"\n[tokenizer]\nmin_count = 1\n[model.image]\nsize = 64\n'
         "[model.decoder]\nhidden_size = 8\nembedding_size = 8\nattention_size = 8\n"
     )
-    assert main(["fit", "--recipe", str(file), "--set", "training.epochs=1", "--set", "decoding.beam_size=2"]) == 0
+    assert (
+        main(["fit", "--recipe", str(file), "--set", "training.phases=[{epochs=1}]", "--set", "decoding.beam_size=2"])
+        == 0
+    )
     assert "the best epoch is 1" in capsys.readouterr().out
     best = Path(recipe.runs) / "cli" / "best.safetensors"
     arguments = ["--annotations", str(dataset / "val.json"), "--images", str(dataset / "val")]

@@ -15,6 +15,7 @@ from training.batches import Batch
 from training.errors import TrainingError
 from training.fit import resume, start
 from training.loop import Trainer
+from training.phase import PhaseRecipe
 from training.recipe import Recipe
 
 
@@ -26,7 +27,7 @@ def stop_after(trainer: Trainer, steps: int, monkeypatch: pytest.MonkeyPatch, nu
     """Let the process send itself a signal while a step is in work."""
     learn, done = trainer._step, 0
 
-    def step(batch: Batch) -> float:
+    def step(batch: list[Batch]) -> float:
         nonlocal done
         done += 1
         if done == steps:
@@ -49,7 +50,7 @@ def test_stopped_and_resumed_equals_never_stopped(
     assert not stopped.run()
     torch.manual_seed(99)  # whatever random numbers others drew
     resumed = resume(recipe.run_dir)
-    assert resumed.progress.epoch * len(resumed.bench.batches) + resumed.progress.position == steps
+    assert resumed.progress.epoch * len(resumed.batches) + resumed.progress.position == steps
     assert resumed.run()
     assert resumed.progress == straight.progress
     for name, value in weights(straight).items():
@@ -65,7 +66,7 @@ def test_a_killed_run_goes_on_from_its_last_save(recipe: Recipe, monkeypatch: py
     killed = start(recipe)
     learn = killed._step
 
-    def step(batch: Batch) -> float:
+    def step(batch: list[Batch]) -> float:
         if killed.progress.epoch == 1 and killed.progress.position == 2:
             raise MemoryError
         return learn(batch)
@@ -91,15 +92,8 @@ def test_the_best_epoch_is_kept_and_explains_itself(recipe: Recipe) -> None:
 
 
 def test_it_learns_what_can_be_learnt(recipe: Recipe) -> None:
-    training = replace(
-        recipe.training,
-        epochs=20,
-        average=0.0,
-        patience=20,
-        label_smoothing=0.0,
-        learning_rate=0.01,
-        images_per_batch=1,
-    )
+    phase = PhaseRecipe(epochs=20, learning_rate=0.01, label_smoothing=0.0)
+    training = replace(recipe.training, average=0.0, patience=20, images_per_batch=1, phases=(phase,))
     decoder = replace(recipe.model.decoder, dropout=0.0, hidden_size=32, embedding_size=16)
     trainer = start(replace(recipe, training=training, model=replace(recipe.model, decoder=decoder)))
     trainer.run()
@@ -108,7 +102,11 @@ def test_it_learns_what_can_be_learnt(recipe: Recipe) -> None:
 
 
 def test_it_stops_when_validation_no_longer_improves(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
-    trainer = start(replace(recipe, training=replace(recipe.training, epochs=50, patience=2, learning_rate=0.0)))
+    trainer = start(
+        replace(
+            recipe, training=replace(recipe.training, patience=2, phases=(PhaseRecipe(epochs=50, learning_rate=0.0),))
+        )
+    )
     assert trainer.run()
     assert trainer.progress.epoch == 3  # the first is the best, two more bring nothing
 

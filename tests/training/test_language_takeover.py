@@ -104,7 +104,7 @@ def test_a_captioning_run_starts_from_a_language_model(captioning: Recipe, tmp_p
     save_language_model(model, file)
     trainer = start(replace(captioning, decoder_weights=str(file)))
     own = trainer.bench.tokenizer
-    row = trainer.decoder.embedding.weight[own.encode("dog")[0]]
+    row = trainer.model.decoder.embedding.weight[own.encode("dog")[0]]
     assert torch.equal(row, model.decoder.embedding.weight[model.tokenizer.encode("dog")[0]])
     provenance = trainer.bench.provenance
     assert provenance["decoder_weights_sha256"] == sha256(file)

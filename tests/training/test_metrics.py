@@ -1,3 +1,4 @@
+import json
 import math
 import os
 from collections import Counter
@@ -5,15 +6,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import pycocoevalcap.eval
 import pytest
-from pycocoevalcap.bleu.bleu import Bleu
-from pycocoevalcap.cider.cider import Cider
-from pycocoevalcap.rouge.rouge import Rouge
-from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
+from pycocoevalcap.eval import COCOEvalCap
 from pycocotools.coco import COCO
 
+from captioner.decoding import DecodingOptions
+from captioner.types import Caption
 from training import ptb
-from training.metrics import MetricError, MetricReport, score_captions
+from training.data import CaptionedImage
+from training.evaluation.evaluate import Evaluation
+from training.evaluation.wording import wording
+from training.metrics import MetricError, MetricReport, corpus_bleu, score_captions
 from training.ptb import ptb_tokenize_python
 
 Ngrams = Counter[tuple[str, ...]]
@@ -141,6 +145,21 @@ def test_document_frequencies_come_from_the_given_references() -> None:
     assert scored(CANDIDATES, REFERENCES).per_image_cider[7] > 0
 
 
+def test_counts_and_single_scores_add_up_to_the_whole() -> None:
+    report = scored(CANDIDATES, REFERENCES)
+    assert report.bleu_counts.shape == (4, 10)
+    assert list(report.per_image_rouge_l) == list(report.per_image_cider) == list(REFERENCES)
+    assert np.mean(list(report.per_image_rouge_l.values())) == pytest.approx(report.rouge_l)
+    for row, (image, texts) in enumerate(REFERENCES.items()):
+        alone = scored({image: CANDIDATES[image]}, {image: texts})
+        np.testing.assert_array_equal(report.bleu_counts[row], alone.bleu_counts[0])
+        assert alone.rouge_l == pytest.approx(report.per_image_rouge_l[image])
+        lengths = [len(words(CANDIDATES[image])), *map(len, map(words, texts))]
+        assert report.bleu_counts[row, 4] == report.bleu_counts[row, 8] == lengths[0]
+        assert report.bleu_counts[row, 9] in lengths[1:]
+    assert corpus_bleu(report.bleu_counts.sum(axis=0)) == pytest.approx(report.bleu)
+
+
 def test_order_of_the_images_does_not_matter() -> None:
     ordered = scored(CANDIDATES, dict(sorted(REFERENCES.items())))
     report = scored(CANDIDATES, REFERENCES)
@@ -177,8 +196,18 @@ def test_what_cannot_be_scored(candidates: dict[int, str], references: dict[int,
         scored(candidates, references)
 
 
-def coco_scores(capsys: pytest.CaptureFixture[str]) -> tuple[dict[str, float], dict[int, float]]:
-    """Score through pycocoevalcap and pycocotools alone, as COCO's own evaluation does."""
+class Absent:
+    """Stands for METEOR and SPICE, which take long and download; tests/training/test_java_metrics.py has them."""
+
+    def compute_score(self, truths: Mapping[int, object], _: object) -> tuple[float, list[float]]:
+        return 0.0, [0.0] * len(truths)
+
+    def method(self) -> str:
+        return "absent"
+
+
+def coco_scores(results: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[dict[str, float], dict[int, float]]:
+    """Score a results file by COCO's own evaluation, as its server does."""
     truth = COCO()
     rows = [(image, text) for image, texts in sorted(REFERENCES.items()) for text in texts]
     truth.dataset = {
@@ -187,17 +216,24 @@ def coco_scores(capsys: pytest.CaptureFixture[str]) -> tuple[dict[str, float], d
         "annotations": [{"image_id": image, "id": row, "caption": text} for row, (image, text) in enumerate(rows)],
     }
     truth.createIndex()
-    guess = truth.loadRes([{"image_id": image, "caption": text} for image, text in CANDIDATES.items()])
-    truths, guesses = (
-        PTBTokenizer().tokenize({image: coco.imgToAnns[image] for image in truth.getImgIds()})
-        for coco in (truth, guess)
-    )
-    bleu, _ = Bleu(4).compute_score(truths, guesses)
-    cider, per_image = Cider().compute_score(truths, guesses)
-    scores = {f"BLEU-{order}": float(score) for order, score in enumerate(bleu, start=1)}
-    scores |= {"ROUGE-L": float(Rouge().compute_score(truths, guesses)[0]), "CIDEr": float(cider)}
-    capsys.readouterr()
-    return scores, dict(zip(truths, map(float, per_image), strict=True))
+    monkeypatch.setattr(pycocoevalcap.eval, "Meteor", Absent)
+    monkeypatch.setattr(pycocoevalcap.eval, "Spice", Absent)
+    evaluation = COCOEvalCap(truth, truth.loadRes(str(results)))
+    evaluation.evaluate()
+    names = {"Bleu_1": "BLEU-1", "Bleu_2": "BLEU-2", "Bleu_3": "BLEU-3", "Bleu_4": "BLEU-4"}
+    names |= {"ROUGE_L": "ROUGE-L", "CIDEr": "CIDEr"}
+    scores = {ours: float(evaluation.eval[theirs]) for theirs, ours in names.items()}
+    return scores, {image: float(found["CIDEr"]) for image, found in evaluation.imgToEval.items()}
+
+
+def written(folder: Path) -> Path:
+    """Write the candidates as ``evaluate --results`` does."""
+    images = [CaptionedImage(image, folder, tuple(texts)) for image, texts in REFERENCES.items()]
+    captions = [Caption(CANDIDATES[image.image_id], (), 0.0, None, True) for image in images]
+    report, words = scored(CANDIDATES, REFERENCES), wording(["a"])
+    found = Evaluation(images, captions, report, DecodingOptions(), "small 7", words, words)
+    (folder / "results.json").write_text(json.dumps(found.results()))
+    return folder / "results.json"
 
 
 @pytest.mark.skipif(
@@ -207,8 +243,10 @@ def coco_scores(capsys: pytest.CaptureFixture[str]) -> tuple[dict[str, float], d
     not os.access(Path(ptb._jar() or ".").parent, os.W_OK), reason="COCO's own tokenizer writes beside its program"
 )
 @pytest.mark.parametrize("engine", ["java", "python"])
-def test_same_numbers_as_cocos_own_pipeline(engine: ptb.Engine, capsys: pytest.CaptureFixture[str]) -> None:
-    expected, per_image = coco_scores(capsys)
+def test_same_numbers_as_cocos_own_pipeline(
+    engine: ptb.Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected, per_image = coco_scores(written(tmp_path), monkeypatch)
     report = score_captions(CANDIDATES, REFERENCES, engine=engine)
     assert report.percent() == pytest.approx({name: 100 * score for name, score in expected.items()}, abs=1e-6)
     assert report.per_image_cider == pytest.approx(per_image, abs=1e-6)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from training.objective import cross_entropy
+from training.objective import attention_penalty, cross_entropy, mean_of_others, scheduled_inputs, self_critical
+from training.rollout import Rollout
 from training.schedule import one_cycle
 
 
@@ -39,3 +40,44 @@ def test_one_cycle_climbs_to_the_peak_and_falls_to_zero() -> None:
     assert 0 <= rates[-1] < 1e-4
     assert one_cycle(0, 10, 0) == 1
     assert one_cycle(9, 10, 1) == pytest.approx(10 / 11)
+
+
+def test_attention_penalty_equals_its_equation() -> None:
+    torch.manual_seed(1)
+    attention = torch.rand(2, 4, 3).softmax(dim=2)
+    read = torch.tensor([[True, True, True, False], [True, False, False, False]])
+    looked = [attention[0, :3].sum(dim=0), attention[1, :1].sum(dim=0)]
+    expected = np.mean([float((1 - weight) ** 2) for row in looked for weight in row])
+    assert float(attention_penalty(attention, read)) == pytest.approx(expected, abs=1e-6)
+    even = torch.full((1, 4, 4), 0.25)  # four steps that each look everywhere visit every location once
+    assert float(attention_penalty(even, torch.ones(1, 4, dtype=torch.bool))) == pytest.approx(0)
+
+
+def test_mean_of_others_leaves_each_out() -> None:
+    rewards = torch.tensor([1.0, 2.0, 6.0, 0.0, 0.0, 3.0])
+    assert mean_of_others(rewards, 3).tolist() == [4.0, 3.5, 1.5, 1.5, 1.5, 0.0]
+
+
+def test_self_critical_gradient_is_that_of_the_expected_reward() -> None:
+    """On captions of one word, where the expectation is a sum over the vocabulary."""
+    torch.manual_seed(2)
+    logits = torch.randn(5, dtype=torch.float64, requires_grad=True)
+    worth = torch.tensor([0.0, 1.0, 5.0, -2.0, 3.0], dtype=torch.float64)
+    (exact,) = torch.autograd.grad((logits.softmax(0) * worth).sum(), logits)
+    each, images = 5, 40_000
+    drawn = torch.multinomial(logits.detach().softmax(0), each * images, replacement=True)
+    rollout = Rollout(drawn[:, None], logits.log_softmax(0)[drawn][:, None], torch.ones(len(drawn), 1).bool())
+    rewards = worth[drawn]
+    for baselines in (mean_of_others(rewards, each), torch.full_like(rewards, 2.0)):
+        (found,) = torch.autograd.grad(self_critical(rollout, rewards, baselines), logits, retain_graph=True)
+        torch.testing.assert_close(-found, exact, atol=0.03, rtol=0)
+
+
+def test_scheduled_inputs_mix_by_their_share() -> None:
+    torch.manual_seed(3)
+    reference = torch.zeros(4000, dtype=torch.long)
+    logits = torch.tensor([-1e9, 0.0, 1.0]).expand(4000, 3)  # never the reference's word
+    own = scheduled_inputs(reference, logits, 0.3)
+    assert float((own > 0).float().mean()) == pytest.approx(0.3, abs=0.04)
+    assert float((own == 2).sum() / (own == 1).sum()) == pytest.approx(np.e, abs=0.5)
+    assert torch.equal(scheduled_inputs(reference, logits, 0.0), reference)

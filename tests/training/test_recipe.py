@@ -25,9 +25,15 @@ def test_shipped_recipes_load(path: Path) -> None:
 
 
 def test_overrides_replace_values(recipe_file: Path) -> None:
-    overrides = ["training.epochs=3", "data.root=some/folder", 'name="other"', "data.mirror=false", "seed = 9"]
+    overrides = [
+        "training.phases[0].epochs=3",
+        "data.root=some/folder",
+        'name="other"',
+        "data.mirror=false",
+        "seed = 9",
+    ]
     recipe = load_recipe(recipe_file, overrides)
-    assert recipe.training.epochs == 3
+    assert recipe.training.phases[0].epochs == 3
     assert recipe.data.root == "some/folder"
     assert recipe.data.path("train_images") == Path("some/folder/train")
     assert recipe.name == "other"
@@ -40,8 +46,8 @@ def test_overrides_replace_values(recipe_file: Path) -> None:
     ("override", "message"),
     [
         ("training.epoch=3", "training.epoch: Unexpected keyword argument"),
-        ("training.epochs=many", "training.epochs: Input should be a valid integer"),
-        ("training.epochs=0", "training.epochs is 0; it must be between 1 and"),
+        ("training.phases[0].epochs=many", "training.phases.0.epochs: Input should be a valid integer"),
+        ("training.phases[0].epochs=0", "phase epochs is 0; it must be between 1 and"),
         ("training.precision=float8", "training.precision: Input should be 'auto', 'float32' or 'bfloat16'"),
         ("tokenizer.name=bytes", "unknown tokenizer 'bytes'; choose one of: character, word"),
         ("tokenizer.min_count=0", "tokenizer.min_count is 0; it must be at least 1"),
@@ -51,7 +57,7 @@ def test_overrides_replace_values(recipe_file: Path) -> None:
         ("data.min_count=5", "data.min_count: Unexpected keyword argument"),
         ("model.decoder.dropout=1.0", "dropout is 1.0; it must be at least 0 and below 1"),
         ("name.first=x", "name is a value, not a table"),
-        ("training.epochs", "write it as key.sub=value"),
+        ("training.average", "write it as key.sub=value"),
     ],
 )
 def test_bad_overrides_are_refused(recipe_file: Path, override: str, message: str) -> None:

@@ -15,7 +15,10 @@ from training.language.sampling import write_samples
 from training.language.setup import TextBench
 from training.language.text import TextChunk
 from training.objective import cross_entropy
+from training.optimizer import adamw
 from training.run import Run
+from training.schedule import one_cycle
+from training.world import World
 
 
 class CarriedState(nn.Module):
@@ -63,12 +66,24 @@ class LanguageTrainer(Run[TextChunk, LanguageModel]):
         self.decoder = bench.decoder
         self.memory = bench.decoder.prepare_nothing(bench.streams.streams)
         self.carried = CarriedState(bench.decoder.begin(self.memory))
-        super().__init__(recipe.run_dir, recipe.training, bench.decoder, len(bench.streams))
+        optimizer = adamw([bench.decoder], recipe.training.weight_decay)
+        super().__init__(recipe.run_dir, recipe.training, bench.decoder, optimizer, len(bench.streams), World())
 
     @property
     def modules(self) -> dict[str, nn.Module]:
         """What the run state holds: the weights, and the state that the next chunk starts from."""
         return {"decoder": self.decoder, "carried": self.carried}
+
+    @property
+    def epochs(self) -> int:
+        """How often the text is read at most."""
+        return self.recipe.training.epochs
+
+    def _learning_rates(self) -> list[float]:
+        training = self.recipe.training
+        step = self.progress.epoch * self.epoch_steps + self.progress.position
+        rate = training.learning_rate * one_cycle(step, self.epochs * self.epoch_steps, training.warmup)
+        return [rate] * len(self.optimizer.param_groups)
 
     def _batch(self) -> TextChunk:
         return self.bench.streams.chunk(self.progress.position)

@@ -1,0 +1,152 @@
+"""Several processes learn what one would, and outlive the death of one of them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from captioner.config import to_dict
+from training.fit import start
+from training.phase import PhaseRecipe
+from training.recipe import Recipe
+from training.world import World
+
+ROOT = Path(__file__).parents[2]
+TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
+
+
+def toml(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{name} = {toml(inner)}" for name, inner in value.items() if inner is not None) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(toml, value)) + "]"
+    return json.dumps(value)
+
+
+def deterministic(recipe: Recipe, *phases: PhaseRecipe, **training: Any) -> Recipe:
+    """Return the recipe without dropout, whose random numbers differ between processes, and in full precision."""
+    decoder = replace(recipe.model.decoder, dropout=0.0)
+    learning = replace(recipe.training, phases=phases, precision="float32", **training)
+    return replace(recipe, model=replace(recipe.model, decoder=decoder), training=learning)
+
+
+class Launch:
+    """Two processes that train by a recipe; what they print goes to a file, since nobody empties a pipe meanwhile."""
+
+    def __init__(self, recipe: Recipe, *flags: str) -> None:
+        folder = Path(recipe.runs).parent
+        values = {name: value for name, value in to_dict(recipe).items() if value is not None}
+        file, self.log = folder / "recipe.toml", folder / "log.txt"
+        file.write_text("\n".join(f"{name} = {toml(value)}" for name, value in values.items()))
+        command = [*TORCHRUN, *flags, "-m", "training", "fit", "--recipe", str(file)]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+        with self.log.open("w") as output:
+            self.process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output)
+
+    def finish(self) -> None:
+        try:
+            status = self.process.wait(timeout=120)
+        finally:
+            self.process.kill()
+        assert status == 0, self.log.read_text()[-4000:]
+
+    def workers(self) -> list[int]:
+        """Return the process ids of the workers."""
+        found = []
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            try:
+                fields = stat.read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            if int(fields[1]) == self.process.pid:
+                found.append(int(stat.parent.name))
+        return found
+
+    def wait_for(self, file: Path) -> None:
+        """Wait until a file is there."""
+        deadline = time.monotonic() + 90
+        while not file.exists():
+            assert time.monotonic() < deadline, self.log.read_text()[-4000:]
+            assert self.process.poll() is None, self.log.read_text()[-4000:]
+            time.sleep(0.02)
+
+
+def weights(recipe: Recipe) -> dict[str, torch.Tensor]:
+    state = load_file(recipe.run_dir / "run_state.safetensors")
+    return {name: value for name, value in state.items() if not name.startswith("random.")}
+
+
+def assert_close(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor]) -> None:
+    assert ours.keys() == theirs.keys()
+    for name, value in theirs.items():
+        gap = (ours[name] - value).abs().max()
+        torch.testing.assert_close(ours[name], value, atol=1e-4, rtol=1e-3, msg=f"{name} differs by {float(gap)}")
+
+
+TEACH = PhaseRecipe(epochs=1, learning_rate=0.01, attention_penalty=0.3)
+
+
+def test_two_processes_learn_what_one_does(recipe: Recipe) -> None:
+    """14 photos in batches of 4: the last batch has two photos, one for each process."""
+    together = deterministic(replace(recipe, name="together"), TEACH, average=0.8)
+    Launch(together).finish()
+    alone = deterministic(replace(recipe, name="alone"), TEACH, average=0.8)
+    trainer = start(alone)
+    trainer.run()
+    assert_close(weights(together), weights(alone))
+    history = json.loads((together.run_dir / "history.json").read_text())
+    assert history[0] == pytest.approx(trainer.progress.history[0], rel=1e-3)
+
+
+@pytest.mark.parametrize("accumulate", [2, 4])
+def test_a_batch_in_parts_teaches_what_a_whole_one_does(recipe: Recipe, accumulate: int) -> None:
+    whole = deterministic(replace(recipe, name="whole"), TEACH)
+    parts = deterministic(replace(recipe, name="parts"), TEACH, accumulate=accumulate)
+    for each in (whole, parts):
+        start(each).run()
+    assert_close(weights(parts), weights(whole))
+
+
+def test_a_process_without_photos_says_nothing(recipe: Recipe) -> None:
+    """One photo left for the second of two processes' turn: its part has no weight."""
+    recipe = deterministic(recipe, TEACH, images_per_batch=13)
+    trainer = start(recipe)
+    trainer._enter_phase()
+    trainer.progress.position = 1  # where one photo is left
+    trainer.world = World(rank=1, size=2)
+    [idle] = trainer._batch()
+    assert (idle.image_share, idle.word_share) == (0.0, 0.0)
+    assert float(trainer.loss(idle, trainer.phase, 0.0).detach()) == 0.0
+
+
+def test_a_killed_worker_is_restarted(recipe: Recipe) -> None:
+    """The run goes on from its last saved state, and ends where an undisturbed one does."""
+    phase = replace(TEACH, epochs=8, learning_rate=1e-3)
+    disturbed = deterministic(replace(recipe, name="disturbed"), phase, save_minutes=0.0, patience=20)
+    launch = Launch(disturbed, "--max-restarts=2", "--monitor-interval=0.1")
+    launch.wait_for(disturbed.run_dir / "history.json")
+    os.kill(launch.workers()[-1], signal.SIGKILL)
+    launch.finish()
+    undisturbed = deterministic(replace(recipe, name="undisturbed"), phase, patience=20)
+    start(undisturbed).run()
+    history = json.loads((disturbed.run_dir / "history.json").read_text())
+    assert len(history) == 8
+    assert_close(weights(disturbed), weights(undisturbed))
+
+
+def test_worlds_take_apart_and_merge() -> None:
+    items: Sequence[int] = range(7)
+    parts = [World(rank, 3).part(items) for rank in range(3)]
+    assert World(0, 3).merge(parts) == list(items)
+    assert World().gather("x") == ["x"]
+    assert World().sums(1, 2.5) == [1, 2.5]

@@ -1,0 +1,152 @@
+"""Runs of several phases: what learns in each, what they hand on, and that they resume exactly."""
+
+import os
+import signal
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+from captioner.checkpoint import load_checkpoint
+from captioner.errors import ConfigError
+from training.batches import Batch
+from training.fit import resume, start
+from training.loop import Trainer
+from training.phase import PhaseRecipe
+from training.recipe import Recipe
+
+TEACH = PhaseRecipe(epochs=1, learning_rate=0.01, attention_penalty=0.5, scheduled_sampling=0.3)
+TUNE = PhaseRecipe(epochs=1, learning_rate=1e-3, encoder_stage="stride16", encoder_learning_rate=1e-3)
+CRITICISE = PhaseRecipe(epochs=2, learning_rate=1e-3, cross_entropy=0.0, self_critical=1.0, samples=3)
+
+
+def with_phases(recipe: Recipe, *phases: PhaseRecipe, **training: Any) -> Recipe:
+    return replace(recipe, training=replace(recipe.training, phases=phases, **training))
+
+
+def stop_after(trainer: Trainer, steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    learn, done = trainer._step, 0
+
+    def step(batch: list[Batch]) -> float:
+        nonlocal done
+        done += 1
+        if done == steps:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return learn(batch)
+
+    monkeypatch.setattr(trainer, "_step", step)
+
+
+@pytest.mark.parametrize("steps", [3, 4, 6, 9])  # within each phase, and at the borders between them
+def test_phases_resume_exactly(recipe: Recipe, monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
+    recipe = with_phases(recipe, TEACH, TUNE, CRITICISE)
+    straight = start(replace(recipe, name="straight"))
+    assert straight.run()
+    assert straight.progress.epoch == 4
+    stopped = start(recipe)
+    stop_after(stopped, steps, monkeypatch)
+    assert not stopped.run()
+    torch.manual_seed(99)
+    resumed = resume(recipe.run_dir)
+    assert resumed.run()
+    assert resumed.progress == straight.progress
+    for ours, theirs in zip(resumed.modules.values(), straight.modules.values(), strict=True):
+        for (name, value), other in zip(ours.state_dict().items(), theirs.state_dict().values(), strict=True):
+            assert torch.equal(value, other), name
+
+
+def test_only_a_tuning_phase_changes_the_encoder(recipe: Recipe) -> None:
+    trainer = start(with_phases(recipe, TEACH, average=0.0))
+    before = {name: value.clone() for name, value in trainer.model.encoder.state_dict().items()}
+    trainer.run()
+    for name, value in trainer.model.encoder.state_dict().items():
+        assert torch.equal(value, before[name]), name
+    tuned = start(with_phases(replace(recipe, name="tuned"), TUNE, average=0.0))
+    tuned.run()
+    stages = tuned.model.encoder.parts()
+    frozen = {id(p) for stage in ("stride2", "stride4", "stride8") for m in stages[stage] for p in m.parameters()}
+    for name, parameter in tuned.model.encoder.named_parameters():
+        assert torch.equal(parameter, before[name]) == (id(parameter) in frozen), name
+    for name, value in tuned.model.encoder.named_buffers():
+        assert torch.equal(value, before[name]), name  # batch norms keep their statistics
+
+
+def test_a_phase_starts_from_the_average_of_the_one_before(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = start(with_phases(recipe, TEACH, CRITICISE))
+    seen: list[tuple[dict[str, torch.Tensor], dict[str, torch.Tensor], int]] = []
+    end = trainer._end_phase
+
+    def watch() -> None:
+        assert trainer.average is not None
+        averaged = {name: value.clone() for name, value in trainer.average.module.state_dict().items()}
+        end()
+        seen.append(
+            (averaged, {n: v.clone() for n, v in trainer.model.state_dict().items()}, len(trainer.optimizer.state))
+        )
+
+    monkeypatch.setattr(trainer, "_end_phase", watch)
+    trainer.run()
+    averaged, started, moments = seen[0]
+    assert moments == 0
+    for name, value in averaged.items():
+        assert torch.equal(started[name], value), name
+
+
+def test_the_kept_model_captions_as_it_was_validated(recipe: Recipe) -> None:
+    trainer = start(with_phases(recipe, TUNE, CRITICISE))
+    trainer.run()
+    kept = load_checkpoint(trainer.best_file)
+    assert kept.provenance["validation"]["cider"] == trainer.progress.history[trainer.best_epoch or 0]["cider"]
+
+
+def test_self_critical_training_raises_the_reward(recipe: Recipe) -> None:
+    phase = replace(CRITICISE, epochs=12, learning_rate=0.02, samples=6)
+    decoder = replace(recipe.model.decoder, dropout=0.0)
+    trainer = start(
+        replace(with_phases(recipe, phase, average=0.0, patience=20), model=replace(recipe.model, decoder=decoder))
+    )
+
+    trainer._enter_phase()
+
+    def reward() -> float:
+        assert trainer.source is not None
+        with torch.no_grad():
+            found = []
+            for position in range(trainer.epoch_steps):
+                batch = trainer.batches.batch(trainer.source, 0, position)
+                assert batch.features is not None
+                memory = trainer.model.decoder.prepare(batch.features)
+                rollout = trainer.loss.writer.sample(memory, len(batch.image_ids), 20)
+                images = [image for image in batch.image_ids for _ in range(20)]
+                found.append(float(trainer.loss._rewards(rollout, images, 0.0).mean()))
+        return sum(found) / len(found)
+
+    before = reward()
+    trainer.run()
+    assert reward() > 1.5 * before
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"cross_entropy": 0.0}, "one of them must be above 0"),
+        ({"self_critical": 1.0, "samples": 1}, "the baseline 'others' needs at least 2"),
+        ({"cross_entropy": 0.0, "self_critical": 1.0, "attention_penalty": 1.0}, "go with cross_entropy"),
+        ({"label_smoothing": 1.0}, "label_smoothing is 1.0; it must be between 0 and 0.99"),
+    ],
+)
+def test_impossible_phases_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        PhaseRecipe(**options)
+
+
+def test_an_unknown_stage_is_refused(recipe: Recipe) -> None:
+    trainer = start(with_phases(recipe, replace(TUNE, encoder_stage="layer9")))
+    with pytest.raises(ConfigError, match="no stage 'layer9'"):
+        trainer.run()
+
+
+def test_the_greedy_baseline_needs_no_second_sample(recipe: Recipe) -> None:
+    trainer = start(with_phases(recipe, replace(CRITICISE, baseline="greedy", samples=1, bleu=0.5, cross_entropy=0.2)))
+    assert trainer.run()

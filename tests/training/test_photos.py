@@ -1,0 +1,72 @@
+"""Photos as pixels for an encoder that learns."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from captioner.config import ImageConfig
+from captioner.images import ImageTransform
+from tests.pictures import noise_image
+from training.errors import DataError
+from training.photos import AugmentedSource, store_photos
+
+CONFIG = ImageConfig(size=64)
+FIRST_TWO = torch.tensor([0, 1])
+UPRIGHT = torch.tensor([False, False])
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("photos")
+    paths = [folder / f"{number}.png" for number in range(3)]
+    for number, path in enumerate(paths):
+        noise_image(number, 90, 120).save(path)
+    return paths
+
+
+def test_without_chance_they_are_what_the_service_sees(photos: list[Path], tmp_path: Path) -> None:
+    source = AugmentedSource(store_photos(photos, 64, tmp_path), CONFIG, crop=1.0, colour=0.0)
+    _, pixels = source.read(FIRST_TWO, UPRIGHT, seed=1)
+    expected = ImageTransform(CONFIG).batch([Image.open(photo) for photo in photos[:2]])
+    torch.testing.assert_close(pixels, expected, atol=0.02, rtol=0)
+    _, mirrored = source.read(FIRST_TWO, torch.tensor([True, False]), seed=1)
+    torch.testing.assert_close(mirrored, torch.stack([pixels[0].flip(2), pixels[1]]))
+
+
+def test_chance_is_a_function_of_the_seed(photos: list[Path], tmp_path: Path) -> None:
+    source = AugmentedSource(store_photos(photos, 73, tmp_path), CONFIG)
+    before = torch.get_rng_state()
+    one, same, other = (source.read(FIRST_TWO, UPRIGHT, seed)[1] for seed in (7, 7, 8))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert one.shape == (2, 3, 64, 64)
+    assert torch.equal(one, same)
+    assert not torch.allclose(one, other)
+
+
+def test_the_store_is_filled_once(photos: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = store_photos(photos, 32, tmp_path)
+    monkeypatch.setattr("training.photos._fill", lambda *_: pytest.fail("filled again"))
+    assert np.array_equal(store_photos(photos, 32, tmp_path).pixels, first.pixels)
+
+
+def test_an_interrupted_store_is_filled_anew(
+    photos: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("training.photos.os.replace", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            store_photos(photos, 32, tmp_path)
+    assert store_photos(photos, 32, tmp_path).pixels.shape == (3, 32, 32, 3)
+
+
+def test_a_photo_that_cannot_be_read_is_named(photos: list[Path], tmp_path: Path) -> None:
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"not an image")
+    with pytest.raises(DataError, match=r"broken\.png"):
+        store_photos([*photos, broken], 32, tmp_path)

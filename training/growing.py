@@ -1,0 +1,70 @@
+"""A model that goes on from a checkpoint: all it knows is kept, and words may be added."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from captioner.checkpoint import Checkpoint, load_checkpoint
+from captioner.config import ModelConfig, to_dict
+from captioner.errors import ConfigError
+from captioner.model import CaptionModel
+from captioner.tokenizers import Tokenizer
+from training.decoder_weights import BY_PIECE
+
+
+def grow(path: Path, config: ModelConfig, learnt: Tokenizer) -> tuple[CaptionModel, Tokenizer]:
+    """Return a checkpoint's model with the words of new captions added to its vocabulary.
+
+    Old words keep their token ids, embeddings and output rows. New ones get the rows of a fresh model, with an output
+    bias as low as the old words' lowest, so that nothing the model says changes before it learns.
+
+    Args:
+        path: The checkpoint.
+        config: What the recipe asks for; only its dropout may differ from the checkpoint's.
+        learnt: A tokenizer made of the new captions, of the same kind as the checkpoint's.
+
+    Raises:
+        CheckpointError: If the file cannot be used.
+        ConfigError: If the recipe describes another model or another kind of tokenizer.
+    """
+    old = load_checkpoint(path)
+    _check_same(path, old, config, learnt)
+    added = [piece for piece in learnt.vocabulary if not old.tokenizer.knows(piece)]
+    tokenizer = type(old.tokenizer)([*old.tokenizer.vocabulary, *added])
+    model = CaptionModel(config, len(tokenizer))
+    fresh, kept = model.state_dict(), old.model.state_dict()
+    grown = {f"decoder.{name}" for name in BY_PIECE}
+    model.load_state_dict({name: _extended(kept[name], fresh[name]) if name in grown else kept[name] for name in fresh})
+    if added:
+        bias = model.decoder.output.bias
+        with torch.no_grad():
+            bias[len(old.tokenizer) :] = bias[: len(old.tokenizer)].min()
+    return model, tokenizer
+
+
+def _extended(kept: Tensor, fresh: Tensor) -> Tensor:
+    """Return the kept rows, followed by fresh ones for the pieces that are new."""
+    return torch.cat([kept, fresh[len(kept) :]])
+
+
+def _check_same(path: Path, old: Checkpoint, config: ModelConfig, learnt: Tokenizer) -> None:
+    asked, had = dict(_leaves(to_dict(config))), dict(_leaves(to_dict(old.model.config)))
+    other = [
+        f"model.{name} is {asked[name]!r}, not {had[name]!r}"
+        for name in asked
+        if asked[name] != had[name] and name != "decoder.dropout"
+    ]
+    if type(learnt) is not type(old.tokenizer):
+        other.append(f"tokenizer.name is {learnt.name!r}, not {old.tokenizer.name!r}")
+    if other:
+        raise ConfigError(f"the recipe describes another model than {path}, which it starts from: {'; '.join(other)}")
+
+
+def _leaves(values: dict[str, object], prefix: str = "") -> Iterable[tuple[str, object]]:
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value

@@ -1,0 +1,86 @@
+"""A stretch of a captioning run with an objective, a learning rate and a choice of weights of its own."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from captioner.config import STRICT
+from captioner.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class PhaseRecipe:
+    """What a phase minimises, and what learns in it.
+
+    A phase starts from the weights that the phase before it ended with (the averaged ones, if the run averages), with
+    fresh moments. Its loss is the sum of the terms whose weight is not zero.
+
+    Attributes:
+        epochs: Passes over all photos.
+        learning_rate: The peak of the decoder's learning rate.
+        schedule: What follows the warm-up: "cosine" falls to zero at the end, "step" is multiplied by ``step_factor``
+            every ``step_epochs``, "constant" stays.
+        warmup: Share of the phase's steps in which the learning rate climbs linearly.
+        step_epochs: Of the schedule "step".
+        step_factor: Of the schedule "step".
+        cross_entropy: Weight of the cross-entropy of the reference captions, per word.
+        label_smoothing: Probability mass that its target spreads over all words (Szegedy et al. 2016).
+        scheduled_sampling: Probability with which, at the phase's end, the decoder reads its own word in place of the
+            reference's (Bengio et al. 2015); it climbs linearly from zero.
+        attention_penalty: Weight of the doubly stochastic penalty, which asks a caption's attention to visit every
+            location about equally (Xu et al. 2015, eq. 14).
+        self_critical: Weight of self-critical sequence training (Rennie et al. 2017), which makes sampled captions
+            likelier the more their reward exceeds a baseline.
+        samples: Captions sampled per photo.
+        baseline: "others", the mean reward of the photo's other samples (Luo 2020), or "greedy", the reward of its
+            greedy caption (Rennie et al. 2017).
+        bleu: Weight of BLEU-4 in the reward, beside CIDEr-D.
+        encoder_stage: The first stage of the encoder that learns together with the decoder; empty freezes all of it.
+        encoder_learning_rate: The peak of its learning rate.
+        freeze_norms: Whether the encoder's batch norms keep the statistics that they were pretrained with.
+    """
+
+    __pydantic_config__ = STRICT
+    RANGES: ClassVar[Mapping[str, tuple[float, float]]] = {
+        "epochs": (1, 10_000),
+        "learning_rate": (0, 10),
+        "warmup": (0, 1),
+        "step_epochs": (1, 10_000),
+        "step_factor": (0, 1),
+        "cross_entropy": (0, 1000),
+        "label_smoothing": (0, 0.99),
+        "scheduled_sampling": (0, 1),
+        "attention_penalty": (0, 1000),
+        "self_critical": (0, 1000),
+        "samples": (1, 100),
+        "bleu": (0, 100),
+        "encoder_learning_rate": (0, 10),
+    }
+    epochs: int = 12
+    learning_rate: float = 1e-3
+    schedule: Literal["cosine", "step", "constant"] = "cosine"
+    warmup: float = 0.05
+    step_epochs: int = 3
+    step_factor: float = 0.8
+    cross_entropy: float = 1.0
+    label_smoothing: float = 0.1
+    scheduled_sampling: float = 0.0
+    attention_penalty: float = 0.0
+    self_critical: float = 0.0
+    samples: int = 5
+    baseline: Literal["others", "greedy"] = "others"
+    bleu: float = 0.0
+    encoder_stage: str = ""
+    encoder_learning_rate: float = 1e-5
+    freeze_norms: bool = True
+
+    def __post_init__(self) -> None:
+        for name, (low, high) in self.RANGES.items():
+            if not low <= getattr(self, name) <= high:
+                raise ConfigError(f"phase {name} is {getattr(self, name)}; it must be between {low} and {high}")
+        if not (self.cross_entropy or self.self_critical):
+            raise ConfigError("a phase has cross_entropy 0 and self_critical 0; one of them must be above 0")
+        if (self.scheduled_sampling or self.attention_penalty) and not self.cross_entropy:
+            raise ConfigError("scheduled_sampling and attention_penalty go with cross_entropy, which is 0 in a phase")
+        if self.self_critical and self.baseline == "others" and self.samples < 2:
+            raise ConfigError("samples is 1; the baseline 'others' needs at least 2")

@@ -1,0 +1,121 @@
+"""Photos as pixels, kept small on disk, for an encoder that learns."""
+
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.lib.format import open_memmap
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+from torchvision.transforms import v2
+from tqdm import tqdm
+
+from captioner.config import ImageConfig
+from captioner.errors import ImageError
+from captioner.images import read_image
+from training.errors import DataError
+
+MARGIN = 8 / 7  # how much larger than the encoder's square photos are kept, so that crops lose no detail
+
+
+@dataclass(frozen=True)
+class PhotoStore:
+    """All photos of a set, squashed to a square and memory-mapped.
+
+    Attributes:
+        pixels: ``[I, side, side, 3]`` bytes.
+    """
+
+    pixels: NDArray[np.uint8]
+
+    def batch(self, indices: Sequence[int]) -> Tensor:
+        """Return photos as ``[B, 3, side, side]`` bytes."""
+        return torch.from_numpy(self.pixels[list(indices)]).permute(0, 3, 1, 2)
+
+
+def store_photos(photos: Sequence[Path], side: int, root: Path) -> PhotoStore:
+    """Open the store of photos, filling it first if it is not there yet.
+
+    Args:
+        photos: Files, in the order in which the store will hold them.
+        side: Of the square that they are squashed to, in pixels.
+        root: Folder of all caches.
+
+    Raises:
+        DataError: If a photo cannot be read; the message names it.
+    """
+    folder = root / _key(photos, side)
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # let go when the file is closed, whatever happens
+        if not (folder / "photos.npy").exists():
+            _fill(photos, side, folder)
+    return PhotoStore(np.load(folder / "photos.npy", mmap_mode="r"))
+
+
+def _key(photos: Sequence[Path], side: int) -> str:
+    digest = hashlib.sha256(json.dumps(["photos", side]).encode())
+    for photo in photos:
+        digest.update(hashlib.sha256(photo.read_bytes()).digest())
+    return digest.hexdigest()[:32]
+
+
+def _fill(photos: Sequence[Path], side: int, folder: Path) -> None:
+    partial = folder / "photos.npy.partial"
+    pixels = open_memmap(partial, mode="w+", dtype=np.uint8, shape=(len(photos), side, side, 3))
+    for index, photo in enumerate(tqdm(photos, desc="reading photos", unit="photo")):
+        try:
+            image = read_image(photo.read_bytes())
+        except ImageError as error:
+            raise DataError(f"{photo}: {error}") from None
+        pixels[index] = np.asarray(image.resize((side, side), Image.Resampling.BILINEAR, reducing_gap=3.0))
+    pixels.flush()
+    os.replace(partial, folder / "photos.npy")
+
+
+@dataclass(frozen=True)
+class AugmentedSource:
+    """Photos as an encoder that learns sees them: mirrored by chance, cropped and coloured mildly.
+
+    Attributes:
+        store: The photos.
+        config: The encoder's square and normalisation.
+        crop: The smallest share of a side that a crop keeps.
+        colour: The largest relative change of brightness, contrast and saturation.
+    """
+
+    store: PhotoStore
+    config: ImageConfig
+    crop: float = 0.8
+    colour: float = 0.2
+
+    def read(self, chosen: Tensor, mirror: Tensor, seed: int) -> tuple[None, Tensor]:
+        """Return pixels ``[B, 3, size, size]``, a pure function of the arguments."""
+        photos = self.store.batch(chosen.tolist())
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed % 2**63)
+            seen = [self._augment(photo, bool(flip)) for photo, flip in zip(photos, mirror, strict=True)]
+        return None, _normalised(torch.stack(seen), self.config)
+
+    def _augment(self, photo: Tensor, flip: bool) -> Tensor:
+        side = photo.shape[1]
+        height, width = (round(side * float(torch.empty(()).uniform_(self.crop, 1))) for _ in range(2))
+        top, left = (int(torch.randint(side - length + 1, ())) for length in (height, width))
+        size = [self.config.size] * 2
+        seen = v2.functional.resized_crop(photo, top, left, height, width, size, antialias=True)
+        seen = v2.ColorJitter(self.colour, self.colour, self.colour)(seen)
+        mirrored: Tensor = seen.flip(2) if flip else seen
+        return mirrored
+
+
+def _normalised(photos: Tensor, config: ImageConfig) -> Tensor:
+    pixels = v2.functional.to_dtype(photos, torch.float32, scale=True)
+    normalised: Tensor = v2.functional.normalize(pixels, list(config.mean), list(config.std))
+    return normalised

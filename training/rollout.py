@@ -1,0 +1,79 @@
+"""Captions that a decoder writes itself while it learns, with the log-probabilities that gradients flow through."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from captioner.decoders import Decoder
+from captioner.decoding import SpecialTokens
+
+IMPOSSIBLE = -1e9
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """R captions, grouped by image.
+
+    Attributes:
+        tokens: ``[R, T]`` ids; what follows ``<END>`` means nothing.
+        log_probs: ``[R, T]``, natural-log probabilities of the tokens, zero after ``<END>``.
+        written: ``[R, T]``, true up to ``<END>`` and with it.
+    """
+
+    tokens: Tensor
+    log_probs: Tensor
+    written: Tensor
+
+    def captions(self) -> list[list[int]]:
+        """Return the token ids of each caption; one that was cut lacks ``<END>``."""
+        lengths = self.written.sum(dim=1).tolist()
+        return [row[:length] for row, length in zip(self.tokens.tolist(), lengths, strict=True)]
+
+
+class Writer:
+    """Writes captions of a batch of images with a decoder in whatever mode it is in.
+
+    In training mode dropout acts, and the same units are dropped for what is drawn and for what learns from it.
+
+    Args:
+        decoder: The decoder.
+        special: The ids of the special tokens; banned ones are never written.
+        max_length: Most tokens before ``<END>``; a caption that goes on is cut.
+    """
+
+    def __init__(self, decoder: Decoder[Any, Any], special: SpecialTokens, max_length: int) -> None:
+        self.decoder = decoder
+        self.special = special
+        self.max_length = max_length
+
+    def sample(self, memory: Any, images: int, each: int) -> Rollout:
+        """Draw some captions of each of B images at random, by the decoder's probabilities."""
+        return self._write(memory, images, each, at_random=True)
+
+    @torch.no_grad()
+    def greedy(self, memory: Any, images: int) -> Rollout:
+        """Take the most probable token at every step, for each of B images."""
+        return self._write(memory, images, 1, at_random=False)
+
+    def _write(self, memory: Any, images: int, each: int, at_random: bool) -> Rollout:
+        state = self.decoder.begin(memory, each)
+        read = torch.full((images * each,), self.special.bos_id, device=self.decoder.device)
+        banned = torch.tensor(self.special.banned, device=self.decoder.device)
+        alive = torch.ones_like(read, dtype=torch.bool)
+        columns = []
+        for _ in range(self.max_length + 1):
+            step = self.decoder.step(read, memory, state)
+            state = step.state
+            log_probs = step.logits.float().index_fill(1, banned, IMPOSSIBLE).log_softmax(dim=1)  # [R, V]
+            read = _draw(log_probs) if at_random else log_probs.argmax(dim=1)
+            columns.append((read, log_probs.gather(1, read[:, None]).squeeze(1) * alive, alive))
+            alive = alive & (read != self.special.eos_id)
+            if not bool(alive.any()):
+                break
+        return Rollout(*(torch.stack(column, dim=1) for column in zip(*columns, strict=True)))
+
+
+def _draw(log_probs: Tensor) -> Tensor:
+    return torch.multinomial(log_probs.detach().exp(), 1).squeeze(1)

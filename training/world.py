@@ -1,0 +1,100 @@
+"""The processes that train together, and the device of each."""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import torch
+from torch import distributed
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class World:
+    """One process among those that torchrun started, or alone.
+
+    Attributes:
+        rank: Which one, from 0.
+        size: How many there are.
+        device: Where it computes.
+    """
+
+    rank: int = 0
+    size: int = 1
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process writes files and talks to people."""
+        return self.rank == 0
+
+    def sums(self, *values: float) -> list[float]:
+        """Return the sums of some numbers over all processes."""
+        if self.size == 1:
+            return list(values)
+        total = torch.tensor(values, dtype=torch.float64, device=self.device)
+        distributed.all_reduce(total)
+        return list(total.tolist())
+
+    def gather(self, value: T) -> list[T]:
+        """Return the values of all processes, by rank."""
+        if self.size == 1:
+            return [value]
+        found: list[Any] = [None] * self.size
+        distributed.all_gather_object(found, value)
+        return found
+
+    def share(self, value: T | None) -> T:
+        """Return the value that the leading process has; the others give ``None``."""
+        return self.gather(value)[0]  # type: ignore[return-value]
+
+    def wait(self) -> None:
+        """Wait until all processes are here."""
+        if self.size > 1:
+            distributed.barrier()
+
+    def part(self, items: Sequence[T]) -> Sequence[T]:
+        """Return every ``size``-th item, from the one of this rank on."""
+        return items[self.rank :: self.size]
+
+    def merge(self, parts: Sequence[Sequence[T]]) -> list[T]:
+        """Put together what :meth:`part` took apart."""
+        merged: list[T | None] = [None] * sum(map(len, parts))
+        for rank, part in enumerate(parts):
+            merged[rank :: self.size] = part
+        return merged  # type: ignore[return-value]
+
+
+def restarts() -> int:
+    """Return how often torchrun has started all processes again because one had died."""
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
+
+
+@contextmanager
+def join_world() -> Iterator[World]:
+    """Join the processes that torchrun started (its environment says so), for as long as the context lasts.
+
+    GPUs talk over NCCL, CPUs over gloo. Each process takes the GPU of its local rank.
+    """
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    device = torch.device("cpu")
+    if torch.cuda.is_available():
+        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        torch.cuda.set_device(device)
+    if size == 1:
+        yield World(device=device)
+        return
+    # Processes that are started again must not find the addresses of those that died.
+    store, rank, size = next(rendezvous("env://"))
+    attempt = PrefixStore(f"attempt_{restarts()}", store)
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    distributed.init_process_group(backend, store=attempt, rank=rank, world_size=size)
+    try:
+        yield World(rank, size, device)
+    finally:
+        distributed.destroy_process_group()
