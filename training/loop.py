@@ -105,7 +105,7 @@ class Trainer(Run[list[Batch], CaptionModel]):
         self.model.encoder.fine_tune(phase.encoder_stage or None, phase.freeze_norms)
         self.source = self.sources.photos() if phase.encoder_stage else self.sources.features(mirror)
         if self.world.size > 1:  # anew, since other weights learn
-            self.parallel = DistributedDataParallel(self.loss, find_unused_parameters=True)
+            self.parallel = DistributedDataParallel(self.loss)
         self._entered = self.progress.phase
 
     def _step_of_phase(self) -> int:
