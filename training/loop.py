@@ -102,6 +102,9 @@ class Trainer(Run[list[Batch], CaptionModel]):
         if self._entered == self.progress.phase:
             return
         phase, mirror = self.phase, self.recipe.data.mirror
+        for module in self.model.decoder.modules():
+            if isinstance(module, nn.Dropout):
+                module.p = self.model.config.decoder.dropout if phase.dropout is None else phase.dropout
         self.model.encoder.fine_tune(phase.encoder_stage or None, phase.freeze_norms)
         self.source = self.sources.photos() if phase.encoder_stage else self.sources.features(mirror)
         if self.world.size > 1:  # anew, since other weights learn

@@ -35,6 +35,8 @@ class PhaseRecipe:
         baseline: "others", the mean reward of the photo's other samples (Luo 2020), or "greedy", the reward of its
             greedy caption (Rennie et al. 2017).
         bleu: Weight of BLEU-4 in the reward, beside CIDEr-D.
+        dropout: Probability with which the decoder's units are dropped; the model's own if left out. Self-critical phases
+            do better with little: they learn from what they sample, and dropped units make poor samples.
         encoder_stage: The first stage of the encoder that learns together with the decoder; empty freezes all of it.
         encoder_learning_rate: The peak of its learning rate.
         freeze_norms: Whether the encoder's batch norms keep the statistics that they were pretrained with.
@@ -70,6 +72,7 @@ class PhaseRecipe:
     samples: int = 5
     baseline: Literal["others", "greedy"] = "others"
     bleu: float = 0.0
+    dropout: float | None = None
     encoder_stage: str = ""
     encoder_learning_rate: float = 1e-5
     freeze_norms: bool = True
@@ -78,6 +81,8 @@ class PhaseRecipe:
         for name, (low, high) in self.RANGES.items():
             if not low <= getattr(self, name) <= high:
                 raise ConfigError(f"phase {name} is {getattr(self, name)}; it must be between {low} and {high}")
+        if self.dropout is not None and not 0 <= self.dropout < 1:
+            raise ConfigError(f"phase dropout is {self.dropout}; it must be at least 0 and below 1")
         if not (self.cross_entropy or self.self_critical):
             raise ConfigError("a phase has cross_entropy 0 and self_critical 0; one of them must be above 0")
         if (self.scheduled_sampling or self.attention_penalty) and not self.cross_entropy:

@@ -133,12 +133,22 @@ def test_self_critical_training_raises_the_reward(recipe: Recipe) -> None:
         ({"cross_entropy": 0.0}, "one of them must be above 0"),
         ({"self_critical": 1.0, "samples": 1}, "the baseline 'others' needs at least 2"),
         ({"cross_entropy": 0.0, "self_critical": 1.0, "attention_penalty": 1.0}, "go with cross_entropy"),
+        ({"dropout": 1.0}, "dropout is 1.0; it must be at least 0 and below 1"),
         ({"label_smoothing": 1.0}, "label_smoothing is 1.0; it must be between 0 and 0.99"),
     ],
 )
 def test_impossible_phases_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         PhaseRecipe(**options)
+
+
+def test_a_phase_may_have_a_dropout_of_its_own(recipe: Recipe) -> None:
+    trainer = start(with_phases(recipe, replace(TEACH, dropout=0.05), TEACH))
+    for expected in (0.05, recipe.model.decoder.dropout):
+        trainer._enter_phase()
+        found = {module.p for module in trainer.model.decoder.modules() if isinstance(module, torch.nn.Dropout)}
+        assert found == {expected}
+        trainer._end_phase()
 
 
 def test_an_unknown_stage_is_refused(recipe: Recipe) -> None:
