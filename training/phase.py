@@ -35,8 +35,8 @@ class PhaseRecipe:
         baseline: "others", the mean reward of the photo's other samples (Luo 2020), or "greedy", the reward of its
             greedy caption (Rennie et al. 2017).
         bleu: Weight of BLEU-4 in the reward, beside CIDEr-D.
-        dropout: Probability with which the decoder's units are dropped; the model's own if left out. Self-critical phases
-            do better with little: they learn from what they sample, and dropped units make poor samples.
+        dropout: Probability with which the decoder's units are dropped; the model's own if left out. Self-critical
+            phases learn from what they sample, and dropped units make poor samples.
         encoder_stage: The first stage of the encoder that learns together with the decoder; empty freezes all of it.
         encoder_learning_rate: The peak of its learning rate.
         freeze_norms: Whether the encoder's batch norms keep the statistics that they were pretrained with.
