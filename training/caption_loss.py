@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from captioner.model import CaptionModel
 from captioner.tokenizers import Tokenizer
-from captioner.types import DecoderRun
+from captioner.types import DecoderRun, Features
 from training.batches import Batch
 from training.objective import attention_penalty, cross_entropy, mean_of_others, scheduled_inputs, self_critical
 from training.phase import PhaseRecipe
@@ -46,7 +46,9 @@ class CaptionLoss(nn.Module):
         if phase.cross_entropy:
             terms.append(phase.cross_entropy * self._teach(batch, memory, phase, progress))
         if phase.self_critical:
-            terms.append(phase.self_critical * batch.image_share * self._criticise(batch, memory, phase))
+            terms.append(
+                phase.self_critical * batch.image_share * self._criticise(batch.image_ids, features, memory, phase)
+            )
         return torch.stack(terms).sum()
 
     def _teach(self, batch: Batch, memory: Any, phase: PhaseRecipe, progress: float) -> Tensor:
@@ -77,10 +79,12 @@ class CaptionLoss(nn.Module):
         looked = torch.stack(attention, dim=1) if attention else None
         return DecoderRun(torch.stack(logits, dim=1), looked, state)
 
-    def _criticise(self, batch: Batch, memory: Any, phase: PhaseRecipe) -> Tensor:
+    def _criticise(self, images: tuple[int, ...], features: Features, memory: Any, phase: PhaseRecipe) -> Tensor:
         """Return the term of sampled captions."""
-        images = batch.image_ids
-        rollout = self.writer.sample(memory, len(images), phase.samples)
+        if phase.sampling == "beam":
+            rollout = self.writer.beam(features, memory, len(images), phase.samples)
+        else:
+            rollout = self.writer.sample(memory, len(images), phase.samples)
         rewards = self._rewards(rollout, [image for image in images for _ in range(phase.samples)], phase.bleu)
         if phase.baseline == "others":
             baselines = mean_of_others(rewards, phase.samples)

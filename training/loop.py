@@ -17,7 +17,9 @@ from captioner.model import CaptionModel
 from captioner.predictor import CaptionPredictor
 from captioner.types import Features
 from training.batches import Batch, CaptionBatches, PhotoSource
+from training.board import Board
 from training.caption_loss import CaptionLoss
+from training.compiling import compile_parts
 from training.metrics import MetricReport
 from training.optimizer import adamw
 from training.phase import PhaseRecipe
@@ -31,6 +33,7 @@ from training.validation import best_captions, score
 from training.world import World
 
 VALIDATION_BATCH = 32
+SHOWN = 4  # validation photos that TensorBoard shows after every epoch
 ALONE = World()
 
 
@@ -42,6 +45,8 @@ class Trainer(Run[list[Batch], CaptionModel]):
         bench: What to do it with.
         world: The processes that train together; each learns from its part of every batch.
     """
+
+    piece = "caption"
 
     def __init__(self, recipe: Recipe, bench: Workbench, world: World = ALONE) -> None:
         self.recipe = recipe
@@ -66,6 +71,9 @@ class Trainer(Run[list[Batch], CaptionModel]):
         self.parallel: nn.Module = self.loss
         self.source: PhotoSource | None = None
         self._entered: int | None = None
+        self._board: Board | None = None
+        if training.compile:
+            compile_parts(self.model, training.compile)
         optimizer = adamw([self.model.decoder, self.model.encoder], training.weight_decay)
         super().__init__(recipe.run_dir, training, self.model, optimizer, len(self.batches), world)
 
@@ -89,6 +97,25 @@ class Trainer(Run[list[Batch], CaptionModel]):
         """How many epochs the run has at most."""
         before = self.progress.epoch - self.progress.phase_epoch
         return before + sum(phase.epochs for phase in self.phases[self.progress.phase :])
+
+    def run(self) -> bool:
+        """Train, and show it in TensorBoard; see :meth:`training.run.Run.run`."""
+        if not self.world.leads:
+            return super().run()
+        self._board = Board(self.files.board, self._step_of_run())
+        try:
+            return super().run()
+        finally:
+            self._board.close()
+
+    def _step_of_run(self) -> int:
+        return self.progress.epoch * self.epoch_steps + self.progress.position
+
+    def _note(self, loss: float, gradient_norm: float) -> None:
+        if self._board is not None:
+            rate = self._learning_rates()[0]
+            numbers = {"loss": loss, "gradient norm": gradient_norm, "learning rate": rate}
+            self._board.step(self._step_of_run(), numbers)
 
     def _over(self) -> bool:
         return self.progress.phase >= len(self.phases)
@@ -131,6 +158,9 @@ class Trainer(Run[list[Batch], CaptionModel]):
             return [self.batches.batch(*where, part, parts) for part in own]
         # A process that is left without a photo must still take part in the exchange, with nothing to say.
         return [replace(self.batches.batch(*where, 0, parts), image_share=0.0, word_share=0.0)]
+
+    def _pieces(self, batch: list[Batch]) -> int:
+        return sum(len(part.tokens) for part in batch) * self.world.size
 
     def _describe(self, batch: list[Batch]) -> str:
         return f"images {', '.join(str(image) for part in batch for image in part.image_ids)}"
@@ -179,7 +209,12 @@ class Trainer(Run[list[Batch], CaptionModel]):
         title = "validating" if self.world.leads else None
         found = best_captions(predictor, self._val_features(predictor, own), self.recipe.decoding, len(own), title)
         captions = self.world.merge(self.world.gather(found))
-        return self.world.share(_scores(score(images, captions)) if self.world.leads else None)
+        scores = self.world.share(_scores(score(images, captions)) if self.world.leads else None)
+        if self._board is not None:
+            photos = [read_image(image.path.read_bytes()) for image in images[:SHOWN]]
+            self._board.epoch(self._step_of_run(), scores)
+            self._board.photos(self._step_of_run(), photos, captions[:SHOWN])
+        return scores
 
     def _val_features(self, predictor: CaptionPredictor, chosen: Sequence[int]) -> Iterator[Features]:
         """Return the features of validation photos in batches: what the encoder sees now, or saw when it was frozen."""

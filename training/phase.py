@@ -32,6 +32,8 @@ class PhaseRecipe:
         self_critical: Weight of self-critical sequence training (Rennie et al. 2017), which makes sampled captions
             likelier the more their reward exceeds a baseline.
         samples: Captions sampled per photo.
+        sampling: "random" draws them by the decoder's probabilities; "beam" takes the best of a beam search as wide as
+            there are samples, which trains what beam search will choose from (Cornia et al. 2020, section 3.3).
         baseline: "others", the mean reward of the photo's other samples (Luo 2020), or "greedy", the reward of its
             greedy caption (Rennie et al. 2017).
         bleu: Weight of BLEU-4 in the reward, beside CIDEr-D.
@@ -70,6 +72,7 @@ class PhaseRecipe:
     attention_penalty: float = 0.0
     self_critical: float = 0.0
     samples: int = 5
+    sampling: Literal["random", "beam"] = "random"
     baseline: Literal["others", "greedy"] = "others"
     bleu: float = 0.0
     dropout: float | None = None

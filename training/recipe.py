@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar
 
+import torch
+
 from captioner.config import STRICT, ModelConfig, from_dict
 from captioner.decoding import DecodingOptions
 from captioner.errors import ConfigError
@@ -155,6 +157,8 @@ class TrainingRecipe(RunRecipe):
             not fit into memory at once still learns from the same batch.
         average: Decay per step of the exponential moving average of the weights that is validated and kept; 0 keeps
             the weights themselves.
+        compile: The backend by which torch compiles the encoder, the cells and the attention, which are then faster
+            after a slow start; "inductor" is torch's own, empty compiles nothing.
         phases: What is learnt, one after the other. ``patience`` ends a phase, not the run.
     """
 
@@ -167,10 +171,14 @@ class TrainingRecipe(RunRecipe):
     images_per_batch: int = 20
     accumulate: int = 1
     average: float = 0.0
+    compile: str = ""
     phases: tuple[PhaseRecipe, ...] = (PhaseRecipe(),)
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.compile and self.compile not in torch.compiler.list_backends(exclude_tags=()):
+            choices = ", ".join(torch.compiler.list_backends())
+            raise ConfigError(f"training.compile is {self.compile!r}; it must be empty or one of: {choices}")
         if not self.phases:
             raise ConfigError("training.phases is empty; it must have at least one phase")
 

@@ -1,5 +1,6 @@
 """Captions that a decoder writes itself while it learns, with the log-probabilities that gradients flow through."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,7 +8,8 @@ import torch
 from torch import Tensor
 
 from captioner.decoders import Decoder
-from captioner.decoding import SpecialTokens
+from captioner.decoding import DecodingOptions, SpecialTokens, search
+from captioner.types import Features
 
 IMPOSSIBLE = -1e9
 
@@ -51,6 +53,36 @@ class Writer:
     def sample(self, memory: Any, images: int, each: int) -> Rollout:
         """Draw some captions of each of B images at random, by the decoder's probabilities."""
         return self._write(memory, images, each, at_random=True)
+
+    def beam(self, features: Features, memory: Any, images: int, each: int) -> Rollout:
+        """Take the best captions of each of B images by beam search, as the decoder finds them without dropout.
+
+        Args:
+            features: Of the images.
+            memory: Of the images, with which the captions are read to know their log-probabilities.
+            images: B.
+            each: Captions per image, and beams. A search that finds fewer has its last one counted several times.
+        """
+        options = DecodingOptions(beam_size=each, num_captions=each, max_length=self.max_length)
+        training = self.decoder.training
+        self.decoder.eval()
+        with torch.no_grad():
+            found = search(self.decoder, self.decoder.prepare(features), images, self.special, options)
+        self.decoder.train(training)
+        rows = [hypotheses[min(row, len(hypotheses) - 1)].tokens for hypotheses in found for row in range(each)]
+        return self._read(rows, memory, each)
+
+    def _read(self, rows: Sequence[Sequence[int]], memory: Any, each: int) -> Rollout:
+        """Return captions that are given, with their log-probabilities."""
+        longest, device = max(map(len, rows)), self.decoder.device
+        tokens = torch.tensor([[*row, *[self.special.eos_id] * (longest - len(row))] for row in rows], device=device)
+        lengths = torch.tensor([len(row) for row in rows], device=device)
+        written = torch.arange(longest, device=device) < lengths[:, None]
+        start = torch.full_like(tokens[:, :1], self.special.bos_id)
+        inputs = torch.cat([start, tokens[:, :-1]], dim=1)
+        run = self.decoder.teacher_force(inputs, memory, self.decoder.begin(memory, each))
+        log_probs = run.logits.float().log_softmax(dim=2).gather(2, tokens[:, :, None]).squeeze(2)
+        return Rollout(tokens, log_probs * written, written)
 
     @torch.no_grad()
     def greedy(self, memory: Any, images: int) -> Rollout:

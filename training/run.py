@@ -6,7 +6,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -55,6 +55,8 @@ class Run(Generic[BatchT, ModelT], ABC):
         self.progress = Progress()
         self.low_precision = uses_bfloat16(training.precision, world.device)
 
+    piece: ClassVar[str]  # what the progress bar counts by the second
+
     @property
     def state_file(self) -> Path:
         """What the run goes on from."""
@@ -88,6 +90,10 @@ class Run(Generic[BatchT, ModelT], ABC):
     @abstractmethod
     def _batch(self) -> BatchT:
         """Return what to learn from at the position of the progress."""
+
+    @abstractmethod
+    def _pieces(self, batch: BatchT) -> int:
+        """Return how many pieces a batch has for all processes together, for the progress bar."""
 
     @abstractmethod
     def _describe(self, batch: BatchT) -> str:
@@ -174,10 +180,13 @@ class Run(Generic[BatchT, ModelT], ABC):
             while progress.position < self.epoch_steps:
                 if any(self.world.sums(stop.is_set())):
                     return False
-                progress.loss_sum += self._step(self._batch())
+                batch = self._batch()
+                progress.loss_sum += self._step(batch)
                 progress.position += 1
                 bar.update()
-                bar.set_postfix(loss=f"{progress.loss_sum / progress.position:.3f}")
+                rate = (bar.format_dict["rate"] or 0) * self._pieces(batch)
+                loss = f"{progress.loss_sum / progress.position:.3f}"
+                bar.set_postfix({"loss": loss, f"{self.piece}s/s": f"{rate:.0f}"})
                 late = time.monotonic() - saved > 60 * self.training.save_minutes
                 if self.world.share(late):  # saving is something that all processes do together
                     self.save()
@@ -196,9 +205,18 @@ class Run(Generic[BatchT, ModelT], ABC):
                 f"the loss became {value} in epoch {progress.epoch + 1}, batch {progress.position + 1} "
                 f"({self._describe(batch)}); try a lower learning rate. The last saved state is intact."
             )
-        nn.utils.clip_grad_norm_(self.network.parameters(), self.training.clip_norm)
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.training.clip_norm)
         self.optimizer.step()
+        self._note(value, float(norm))
         return value
+
+    def _note(self, loss: float, gradient_norm: float) -> None:
+        """Do what is due after a step.
+
+        Args:
+            loss: Of the batch.
+            gradient_norm: The L2 norm of its gradient before it was clipped.
+        """
 
     def _backward(self, batch: BatchT) -> float:
         """Compute the gradient of a batch; return its loss."""

@@ -15,8 +15,8 @@ T = TypeVar("T")
 class RunFolder:
     """A run's folder.
 
-    It holds ``recipe.json``, ``run_state.safetensors`` (to resume from), ``history.json`` (one entry per epoch) and
-    ``best.safetensors`` (the checkpoint of the best epoch).
+    It holds ``recipe.json``, ``run_state.safetensors`` (to resume from), ``history.json`` (one entry per epoch),
+    ``best.safetensors`` (the checkpoint of the best epoch) and, of captioning runs, ``board`` (for TensorBoard).
 
     Attributes:
         path: Where it is.
@@ -33,6 +33,11 @@ class RunFolder:
     def best_file(self) -> Path:
         """The checkpoint of the best epoch."""
         return self.path / "best.safetensors"
+
+    @property
+    def board(self) -> Path:
+        """TensorBoard's event files."""
+        return self.path / "board"
 
     @property
     def _recipe_file(self) -> Path:

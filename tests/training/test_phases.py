@@ -151,6 +151,13 @@ def test_a_phase_may_have_a_dropout_of_its_own(recipe: Recipe) -> None:
         trainer._end_phase()
 
 
+def test_beams_may_be_the_samples(recipe: Recipe) -> None:
+    trainer = start(with_phases(recipe, replace(CRITICISE, sampling="beam")))
+    before = {name: value.clone() for name, value in trainer.model.decoder.state_dict().items()}
+    assert trainer.run()
+    assert any(not torch.equal(value, before[name]) for name, value in trainer.model.decoder.state_dict().items())
+
+
 def test_an_unknown_stage_is_refused(recipe: Recipe) -> None:
     trainer = start(with_phases(recipe, replace(TUNE, encoder_stage="layer9")))
     with pytest.raises(ConfigError, match="no stage 'layer9'"):

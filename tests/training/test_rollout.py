@@ -53,6 +53,26 @@ def test_log_probs_are_those_of_the_tokens(writer: Writer) -> None:
         assert len(caption) <= LONGEST + 1
 
 
+def test_beams_are_those_of_search_with_their_log_probs(writer: Writer) -> None:
+    memory = writer.decoder.prepare(features())
+    writer.decoder.train()
+    for module in writer.decoder.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    rollout = writer.beam(features(), memory, IMAGES, each=3)
+    assert writer.decoder.training
+    assert rollout.log_probs.requires_grad
+    options = DecodingOptions(beam_size=3, num_captions=3, max_length=LONGEST)
+    found = search(writer.decoder.eval(), memory, IMAGES, SPECIAL, options)
+    captions = rollout.captions()
+    for image, hypotheses in enumerate(found):
+        for row, hypothesis in enumerate(hypotheses):
+            assert captions[3 * image + row] == list(hypothesis.tokens)
+            own = rollout.log_probs[3 * image + row, : len(hypothesis.tokens)].tolist()
+            assert own == pytest.approx(hypothesis.token_logprobs, abs=1e-4)
+            assert not rollout.log_probs[3 * image + row, len(hypothesis.tokens) :].any()
+
+
 def test_samples_follow_the_probabilities(writer: Writer) -> None:
     torch.manual_seed(1)
     memory = writer.decoder.prepare(features())

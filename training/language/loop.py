@@ -60,6 +60,8 @@ class LanguageTrainer(Run[TextChunk, LanguageModel]):
         bench: What to do it with.
     """
 
+    piece = "token"
+
     def __init__(self, recipe: LanguageRecipe, bench: TextBench) -> None:
         self.recipe = recipe
         self.bench = bench
@@ -87,6 +89,9 @@ class LanguageTrainer(Run[TextChunk, LanguageModel]):
 
     def _batch(self) -> TextChunk:
         return self.bench.streams.chunk(self.progress.position)
+
+    def _pieces(self, batch: TextChunk) -> int:
+        return batch.targets.numel()
 
     def _describe(self, batch: TextChunk) -> str:
         return f"tokens {batch.start + 1} to {batch.start + batch.targets.shape[1]} of each stream"
