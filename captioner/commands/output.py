@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,9 @@ def _caption_to_dict(caption: Caption) -> dict[str, Any]:
         "text": caption.text,
         "log_prob": caption.log_prob,
         "finished": caption.finished,
-        "words": [{"text": word.text, "log_prob": word.log_prob, "known": word.known} for word in caption.words],
+        "confidence": caption.confidence,
+        "needs_review": caption.needs_review,
+        "words": [asdict(word) for word in caption.words],
         "attention": None if maps is None else _rounded(maps, ATTENTION_DIGITS),
     }
     if activations is not None:

@@ -73,8 +73,8 @@ def test_json(run: Run, predictor: FakePredictor, folder: Path) -> None:
     first, second = values[1]["captions"]
     assert (first["text"], first["log_prob"], second["log_prob"]) == ("width 20", -2.0, -3.0)
     assert first["words"] == [
-        {"text": "width", "log_prob": -0.5, "known": True},
-        {"text": "20", "log_prob": -1.0, "known": True},
+        {"text": "width", "log_prob": -0.5, "known": True, "confidence": None},
+        {"text": "20", "log_prob": -1.0, "known": True, "confidence": None},
     ]
     assert np.array_equal(first["attention"], predictor.attention)
     assert "activations" not in first
