@@ -1,13 +1,10 @@
 """A cache on disk of what a frozen encoder makes of photos."""
 
-import fcntl
 import hashlib
 import inspect
 import json
 import os
-import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,11 +17,10 @@ from torch import Tensor
 from tqdm import tqdm
 
 from captioner.config import to_dict
-from captioner.errors import ImageError
-from captioner.images import ImageTransform, read_image
+from captioner.images import ImageTransform
 from captioner.model import CaptionModel
 from captioner.types import Features
-from training.errors import DataError
+from training.cache import locked, read_photo
 
 BATCH = 16
 NOTE_EVERY = 16  # batches after which a build notes how far it is
@@ -76,7 +72,7 @@ def cache_features(model: CaptionModel, photos: Sequence[Path], root: Path, mirr
     """
     folder = root / _key(model, photos, mirrored)
     if not (folder / "index.json").exists():
-        with _locked(folder):
+        with locked(folder):
             if not (folder / "index.json").exists():  # another process may just have built it
                 _Build(model, photos, mirrored, folder).run()
     index = json.loads((folder / "index.json").read_text())
@@ -101,19 +97,6 @@ def _code(model: CaptionModel) -> list[Path]:
     """Return the files of the encoder's class, of those of ours that it inherits from, and of the preprocessing."""
     ours = [kind for kind in type(model.encoder).__mro__ if kind.__module__.split(".")[0] == "captioner"]
     return [Path(inspect.getfile(kind)) for kind in (*ours, ImageTransform)]
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Hold a folder, waiting while another process does; whatever ends a process, its hold ends with it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            tqdm.write(f"waiting for another process that builds {folder}", file=sys.stderr)
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _arrays(features: Features) -> dict[str, Tensor]:
@@ -167,10 +150,7 @@ class _Build:
         return features
 
     def _read(self, photo: Path) -> Image.Image:
-        try:
-            image = read_image(photo.read_bytes())
-        except ImageError as error:
-            raise DataError(f"{photo}: {error}") from None
+        image = read_photo(photo)
         return ImageOps.mirror(image) if self.mirrored else image
 
 

@@ -1,6 +1,5 @@
 """Photos as pixels, kept small on disk, for an encoder that learns."""
 
-import fcntl
 import hashlib
 import json
 import os
@@ -18,9 +17,7 @@ from torchvision.transforms import v2
 from tqdm import tqdm
 
 from captioner.config import ImageConfig
-from captioner.errors import ImageError
-from captioner.images import read_image
-from training.errors import DataError
+from training.cache import locked, read_photo
 
 MARGIN = 8 / 7  # how much larger than the encoder's square photos are kept, so that crops lose no detail
 
@@ -52,9 +49,7 @@ def store_photos(photos: Sequence[Path], side: int, root: Path) -> PhotoStore:
         DataError: If a photo cannot be read; the message names it.
     """
     folder = root / _key(photos, side)
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # let go when the file is closed, whatever happens
+    with locked(folder):
         if not (folder / "photos.npy").exists():
             _fill(photos, side, folder)
     return PhotoStore(np.load(folder / "photos.npy", mmap_mode="r"))
@@ -71,11 +66,7 @@ def _fill(photos: Sequence[Path], side: int, folder: Path) -> None:
     partial = folder / "photos.npy.partial"
     pixels = open_memmap(partial, mode="w+", dtype=np.uint8, shape=(len(photos), side, side, 3))
     for index, photo in enumerate(tqdm(photos, desc="reading photos", unit="photo")):
-        try:
-            image = read_image(photo.read_bytes())
-        except ImageError as error:
-            raise DataError(f"{photo}: {error}") from None
-        pixels[index] = np.asarray(image.resize((side, side), Image.Resampling.BILINEAR, reducing_gap=3.0))
+        pixels[index] = np.asarray(read_photo(photo).resize((side, side), Image.Resampling.BILINEAR, reducing_gap=3.0))
     pixels.flush()
     os.replace(partial, folder / "photos.npy")
 

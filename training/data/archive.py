@@ -13,6 +13,9 @@ from tqdm import tqdm
 
 from training.errors import DataError
 
+# All that zipfile raises of a file that is damaged, cut off, encrypted, or packed in a way that it does not know.
+DAMAGED_ZIP = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
+
 
 def unpack(path: Path, root: Path, select: str = "*", folder: str = "") -> dict[str, int]:
     """Unpack a zip file; what was unpacked before stays.
@@ -41,7 +44,7 @@ def unpack(path: Path, root: Path, select: str = "*", folder: str = "") -> dict[
                 for target, member in members.items():
                     _write(archive, member, root / target)
                     bar.update()
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+    except DAMAGED_ZIP as error:
         raise DataError(f"{path}: damaged, or not a zip file that can be read ({error})") from None
     return {target: member.file_size for target, member in members.items()}
 

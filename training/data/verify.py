@@ -2,11 +2,11 @@
 
 import hashlib
 import zipfile
-import zlib
 from pathlib import Path
 
 from tqdm import tqdm
 
+from training.data.archive import DAMAGED_ZIP
 from training.data.remote import RemoteFile
 
 CHUNK = 2**20
@@ -48,6 +48,6 @@ def _damage(path: Path) -> str:
     try:
         with zipfile.ZipFile(path) as archive:
             member = archive.testzip()
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+    except DAMAGED_ZIP as error:
         return f"it is no whole zip file ({error})"
     return f"{member} in it is damaged" if member else ""
