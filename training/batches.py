@@ -69,20 +69,33 @@ class FeatureSource:
     Attributes:
         upright: Of the photos.
         mirrored: Of the mirrored photos, or ``None`` to show upright ones alone.
+        augmented: Of augmented versions of the photos; each of them is shown as often as the photo itself.
     """
 
     upright: CachedFeatures
-    mirrored: CachedFeatures | None
+    mirrored: CachedFeatures | None = None
+    augmented: tuple[CachedFeatures, ...] = ()
 
-    def read(self, chosen: Tensor, mirror: Tensor, seed: int) -> tuple[Features, None]:  # noqa: ARG002
+    def read(self, chosen: Tensor, mirror: Tensor, seed: int) -> tuple[Features, None]:
         """Return the features of photos."""
         features = self.upright.batch(chosen.tolist())
-        if self.mirrored is not None and bool(mirror.any()):
-            other = self.mirrored.batch(chosen[mirror].tolist())
-            features.vector[mirror] = other.vector
-            if features.grid is not None and other.grid is not None:
-                features.grid[mirror] = other.grid
+        if self.mirrored is not None:
+            _replace(features, self.mirrored, chosen, mirror)
+        if self.augmented:
+            generator = torch.Generator().manual_seed(seed % 2**63)
+            version = torch.randint(1 + len(self.augmented), (len(chosen),), generator=generator)
+            for number, other in enumerate(self.augmented, 1):
+                _replace(features, other, chosen, version == number)
         return features, None
+
+
+def _replace(features: Features, cached: CachedFeatures, chosen: Tensor, where: Tensor) -> None:
+    """Put the features of another version of the chosen photos in the place of some of them, ``where [B]`` is true."""
+    if bool(where.any()):
+        other = cached.batch(chosen[where].tolist())
+        features.vector[where] = other.vector
+        if features.grid is not None and other.grid is not None:
+            features.grid[where] = other.grid
 
 
 class CaptionBatches:

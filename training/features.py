@@ -7,12 +7,12 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
 from torch import Tensor
 from tqdm import tqdm
 
@@ -20,10 +20,31 @@ from captioner.config import to_dict
 from captioner.images import ImageTransform
 from captioner.model import CaptionModel
 from captioner.types import Features
-from training.cache import locked, read_photo
+from training.cache import locked
 
 BATCH = 16
 NOTE_EVERY = 16  # batches after which a build notes how far it is
+
+
+class Shown(Protocol):
+    """Photos as a frozen encoder is shown them."""
+
+    @property
+    def paths(self) -> Sequence[Path]:
+        """The files, in the order in which a cache holds them."""
+        ...
+
+    def describe(self) -> Any:
+        """Return what tells these pixels from others of the same files, as JSON values."""
+        ...
+
+    def pixels(self, start: int, end: int) -> Tensor:
+        """Return the photos from ``start`` to ``end`` as ``[B, 3, H, W]``, a pure function of the arguments.
+
+        Raises:
+            DataError: If a photo cannot be read; the message names it.
+        """
+        ...
 
 
 @dataclass(frozen=True)
@@ -54,7 +75,7 @@ class CachedFeatures:
         return Features(vector=vector, grid=grid, rows=self.rows, cols=self.cols)
 
 
-def cache_features(model: CaptionModel, photos: Sequence[Path], root: Path, mirrored: bool = False) -> CachedFeatures:
+def cache_features(model: CaptionModel, shown: Shown, root: Path, low_precision: bool = False) -> CachedFeatures:
     """Open the cached features of photos, computing them first where they are not yet there.
 
     The cache's name is a hash of the encoder, its weights and its code, of the preprocessing, and of every photo's
@@ -63,32 +84,36 @@ def cache_features(model: CaptionModel, photos: Sequence[Path], root: Path, mirr
 
     Args:
         model: Whose encoder to use.
-        photos: Files, in the order in which the cache will hold them.
+        shown: The photos, and how they are shown.
         root: Folder of all caches.
-        mirrored: Whether to mirror every photo left to right.
+        low_precision: Whether the encoder multiplies in bfloat16, nearly three times as fast where hardware does it.
 
     Raises:
         DataError: If a photo cannot be read; the message names it.
     """
-    folder = root / _key(model, photos, mirrored)
+    folder = root / _key(model, shown, low_precision)
     if not (folder / "index.json").exists():
         with locked(folder):
             if not (folder / "index.json").exists():  # another process may just have built it
-                _Build(model, photos, mirrored, folder).run()
+                _Build(model, shown, low_precision, folder).run()
     index = json.loads((folder / "index.json").read_text())
     vector = np.load(folder / "vector.npy", mmap_mode="r")
     grid = np.load(folder / "grid.npy", mmap_mode="r") if index["rows"] else None
     return CachedFeatures(vector, grid, index["rows"], index["cols"])
 
 
-def _key(model: CaptionModel, photos: Sequence[Path], mirrored: bool) -> str:
+def _key(model: CaptionModel, shown: Shown, low_precision: bool) -> str:
     config = to_dict(model.config)
-    digest = hashlib.sha256(json.dumps([config["encoder"], config["image"], mirrored], sort_keys=True).encode())
-    for code in _code(model):  # what computes the features is part of what they are
+    how = [config["encoder"], config["image"], shown.describe(), low_precision]
+    digest = hashlib.sha256(json.dumps(how, sort_keys=True).encode())
+    for code in (
+        *_code(model),
+        Path(inspect.getfile(type(shown))),
+    ):  # what computes the features is part of what they are
         digest.update(code.read_bytes())
     for name, value in model.encoder.state_dict().items():
         digest.update(name.encode() + value.cpu().contiguous().numpy().tobytes())
-    for photo in photos:
+    for photo in shown.paths:
         digest.update(hashlib.sha256(photo.read_bytes()).digest())
     return digest.hexdigest()[:32]
 
@@ -108,36 +133,36 @@ def _arrays(features: Features) -> dict[str, Tensor]:
 class _Build:
     """One build of a cache folder; ``index.json`` is written last and says that the cache is whole."""
 
-    def __init__(self, model: CaptionModel, photos: Sequence[Path], mirrored: bool, folder: Path) -> None:
+    def __init__(self, model: CaptionModel, shown: Shown, low_precision: bool, folder: Path) -> None:
         self.model = model.eval()
-        self.photos = photos
-        self.mirrored = mirrored
+        self.shown = shown
+        self.count = len(shown.paths)
+        self.low_precision = low_precision
         self.folder = folder
         self.progress = folder / "progress.json"
-        self.transform = ImageTransform(model.config.image)
 
     def run(self) -> None:
         """Encode the photos that are not yet encoded."""
         first = self._encode(0)
         files = {name: self._open(name, array.shape[1:]) for name, array in _arrays(first).items()}
         done = json.loads(self.progress.read_text()) if self.progress.exists() else 0
-        with tqdm(total=len(self.photos), initial=done, desc="encoding photos", unit="photo") as bar:
-            for start in range(done, len(self.photos), BATCH):
+        with tqdm(total=self.count, initial=done, desc="encoding photos", unit="photo") as bar:
+            for start in range(done, self.count, BATCH):
                 features = self._encode(start)
                 end = start + len(features.vector)
                 for name, array in _arrays(features).items():
-                    files[name][start:end] = array.half().numpy()
+                    files[name][start:end] = array.half().cpu().numpy()
                 bar.update(end - start)
                 if start // BATCH % NOTE_EVERY == NOTE_EVERY - 1:
                     self._note(end, files)
-        self._note(len(self.photos), files)
+        self._note(self.count, files)
         _write_json(self.folder / "index.json", {"rows": first.rows, "cols": first.cols})
 
     def _open(self, name: str, shape: torch.Size) -> np.memmap:
         path = self.folder / name
         if self.progress.exists() and path.exists():
             return open_memmap(path, mode="r+")
-        return open_memmap(path, mode="w+", dtype=np.float16, shape=(len(self.photos), *shape))
+        return open_memmap(path, mode="w+", dtype=np.float16, shape=(self.count, *shape))
 
     def _note(self, done: int, files: Mapping[str, np.memmap]) -> None:
         for file in files.values():
@@ -146,12 +171,11 @@ class _Build:
 
     @torch.inference_mode()
     def _encode(self, start: int) -> Features:
-        features: Features = self.model(self.transform.batch([*map(self._read, self.photos[start : start + BATCH])]))
+        pixels = self.shown.pixels(start, min(start + BATCH, self.count))
+        device = next(self.model.parameters()).device
+        with torch.autocast(device.type, torch.bfloat16, enabled=self.low_precision):
+            features: Features = self.model(pixels.to(device))
         return features
-
-    def _read(self, photo: Path) -> Image.Image:
-        image = read_photo(photo)
-        return ImageOps.mirror(image) if self.mirrored else image
 
 
 def _write_json(path: Path, value: object) -> None:

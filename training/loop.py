@@ -23,6 +23,7 @@ from training.compiling import compile_parts
 from training.metrics import MetricReport
 from training.optimizer import adamw
 from training.phase import PhaseRecipe
+from training.precision import uses_bfloat16
 from training.recipe import Recipe
 from training.rewards import Reward
 from training.run import Run
@@ -59,7 +60,9 @@ class Trainer(Run[list[Batch], CaptionModel]):
             if training.average
             else None
         )
-        self.sources = Sources(bench.images, bench.val_images, self.model, Path(recipe.cache).expanduser())
+        low_precision = uses_bfloat16(training.precision, world.device)
+        cache = Path(recipe.cache).expanduser()
+        self.sources = Sources(bench.images, bench.val_images, self.model, cache, low_precision)
         self.batches = CaptionBatches(
             bench.images,
             bench.tokenizer,
@@ -128,12 +131,15 @@ class Trainer(Run[list[Batch], CaptionModel]):
         """Choose what learns in the phase, and what its batches show of the photos."""
         if self._entered == self.progress.phase:
             return
-        phase, mirror = self.phase, self.recipe.data.mirror
+        phase, data = self.phase, self.recipe.data
         for module in self.model.decoder.modules():
             if isinstance(module, nn.Dropout):
                 module.p = self.model.config.decoder.dropout if phase.dropout is None else phase.dropout
         self.model.encoder.fine_tune(phase.encoder_stage or None, phase.freeze_norms)
-        self.source = self.sources.photos() if phase.encoder_stage else self.sources.features(mirror)
+        if phase.encoder_stage:
+            self.source = self.sources.photos()
+        else:
+            self.source = self.sources.features(data.mirror, data.augmented, self.batches.mirrorable)
         if self.world.size > 1:  # anew, since other weights learn
             self.parallel = DistributedDataParallel(self.loss)
         self._entered = self.progress.phase

@@ -6,20 +6,48 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
 from torchvision.transforms import v2
 from tqdm import tqdm
 
 from captioner.config import ImageConfig
+from captioner.images import ImageTransform
 from training.cache import locked, read_photo
 
 MARGIN = 8 / 7  # how much larger than the encoder's square photos are kept, so that crops lose no detail
+
+
+@dataclass(frozen=True)
+class PlainPhotos:
+    """Photos as whoever captions with the model shows them, or all of them mirrored left to right.
+
+    Attributes:
+        paths: The files.
+        config: How they become pixels.
+        mirrored: Whether they are mirrored.
+    """
+
+    paths: Sequence[Path]
+    config: ImageConfig
+    mirrored: bool = False
+
+    def describe(self) -> Any:
+        """Return what tells these pixels from others of the same files."""
+        return ["plain", self.mirrored]
+
+    def pixels(self, start: int, end: int) -> Tensor:
+        """Return the photos from ``start`` to ``end``; see :class:`training.features.Shown`."""
+        photos = map(read_photo, self.paths[start:end])
+        return ImageTransform(self.config).batch(
+            [ImageOps.mirror(photo) if self.mirrored else photo for photo in photos]
+        )
 
 
 @dataclass(frozen=True)
@@ -104,6 +132,35 @@ class AugmentedSource:
         seen = v2.ColorJitter(self.colour, self.colour, self.colour)(seen)
         mirrored: Tensor = seen.flip(2) if flip else seen
         return mirrored
+
+
+@dataclass(frozen=True)
+class AugmentedPhotos:
+    """One augmented version of every photo: cropped, coloured, and mirrored by chance where it may be.
+
+    Attributes:
+        paths: The files.
+        source: The same photos, and how to augment them.
+        mirrorable: ``[I]``, which of them may be mirrored.
+        version: Which version, from 1.
+    """
+
+    paths: Sequence[Path]
+    source: AugmentedSource
+    mirrorable: Tensor
+    version: int
+
+    def describe(self) -> Any:
+        """Return what tells these pixels from others of the same files."""
+        may = hashlib.sha256(self.mirrorable.numpy().tobytes()).hexdigest()
+        return ["augmented", self.version, self.source.crop, self.source.colour, may]
+
+    def pixels(self, start: int, end: int) -> Tensor:
+        """Return the photos from ``start`` to ``end``; see :class:`training.features.Shown`."""
+        seed = self.version * 1_000_003 + start
+        coin = torch.rand(end - start, generator=torch.Generator().manual_seed(seed)) < 0.5
+        _, pixels = self.source.read(torch.arange(start, end), coin & self.mirrorable[start:end], seed)
+        return pixels
 
 
 def _normalised(photos: Tensor, config: ImageConfig) -> Tensor:

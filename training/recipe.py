@@ -37,6 +37,8 @@ class DataRecipe:
         val_format: Format of the other.
         max_tokens: Longer captions are cut to this many tokens.
         mirror: Whether to learn from mirrored photos too; a photo with "left" or "right" in a caption never is.
+        augmented: While the encoder is frozen, from how many augmented versions of every photo to learn besides:
+            cropped and coloured mildly, and mirrored by chance. A phase that fine-tunes augments anew each time.
     """
 
     __pydantic_config__ = STRICT
@@ -51,10 +53,12 @@ class DataRecipe:
     val_format: str = ""
     max_tokens: int = 20
     mirror: bool = False
+    augmented: int = 0
 
     def __post_init__(self) -> None:
-        if self.max_tokens < 1:
-            raise ConfigError(f"data.max_tokens is {self.max_tokens}; it must be at least 1")
+        for name, low in (("max_tokens", 1), ("augmented", 0)):
+            if getattr(self, name) < low:
+                raise ConfigError(f"data.{name} is {getattr(self, name)}; it must be at least {low}")
         for part in PARTS:
             self.source(part)  # an unknown format is an error here
 

@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from torch import Tensor
+
 from captioner.model import CaptionModel
 from training.batches import FeatureSource
 from training.data import CaptionedImage
-from training.features import CachedFeatures, cache_features
-from training.photos import MARGIN, AugmentedSource, store_photos
+from training.features import CachedFeatures, Shown, cache_features
+from training.photos import MARGIN, AugmentedPhotos, AugmentedSource, PlainPhotos, store_photos
 
 
 class Sources:
@@ -18,27 +20,52 @@ class Sources:
         val_images: Of the validation set.
         model: Whose encoder sees them; features are those of its present weights.
         cache: Folder of features and photos.
+        low_precision: Whether the features to learn from are made in bfloat16; those of the validation photos never
+            are, since whoever captions with the model will not have such ones.
     """
 
     def __init__(
-        self, images: Sequence[CaptionedImage], val_images: Sequence[CaptionedImage], model: CaptionModel, cache: Path
+        self,
+        images: Sequence[CaptionedImage],
+        val_images: Sequence[CaptionedImage],
+        model: CaptionModel,
+        cache: Path,
+        low_precision: bool = False,
     ) -> None:
         self.paths = [image.path for image in images]
         self.val_paths = [image.path for image in val_images]
         self.model = model
+        self.config = model.config.image
         self.cache = cache
+        self.low_precision = low_precision
 
-    def features(self, mirror: bool) -> FeatureSource:
-        """Return what the frozen encoder makes of the training photos, and of mirrored ones if asked for."""
-        upright = cache_features(self.model, self.paths, self.cache)
-        mirrored = cache_features(self.model, self.paths, self.cache, mirrored=True) if mirror else None
-        return FeatureSource(upright, mirrored)
+    def features(self, mirror: bool, augmented: int, mirrorable: Tensor) -> FeatureSource:
+        """Return what the frozen encoder makes of the training photos.
+
+        Args:
+            mirror: Whether to make features of the mirrored photos too.
+            augmented: Of how many augmented versions of every photo to make features.
+            mirrorable: ``[I]``, which photos may be mirrored in these.
+        """
+        plain = [
+            self._cached(PlainPhotos(self.paths, self.config, flip)) for flip in ((False, True) if mirror else (False,))
+        ]
+        photos = self.photos() if augmented else None
+        versions = [
+            self._cached(AugmentedPhotos(self.paths, photos, mirrorable, version))
+            for version in range(1, augmented + 1)
+            if photos is not None
+        ]
+        return FeatureSource(plain[0], plain[1] if mirror else None, tuple(versions))
+
+    def _cached(self, shown: Shown) -> CachedFeatures:
+        return cache_features(self.model, shown, self.cache, self.low_precision)
 
     def photos(self) -> AugmentedSource:
         """Return the training photos themselves."""
-        config = self.model.config.image
-        return AugmentedSource(store_photos(self.paths, round(config.size * MARGIN), self.cache), config)
+        store = store_photos(self.paths, round(self.config.size * MARGIN), self.cache)
+        return AugmentedSource(store, self.config)
 
     def val_features(self) -> CachedFeatures:
         """Return what the frozen encoder makes of the validation photos."""
-        return cache_features(self.model, self.val_paths, self.cache)
+        return cache_features(self.model, PlainPhotos(self.val_paths, self.config), self.cache)

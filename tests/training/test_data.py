@@ -3,6 +3,7 @@
 import copy
 import fcntl
 import threading
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
@@ -13,7 +14,7 @@ import torch
 from PIL import ImageOps
 
 from captioner.checkpoint import Checkpoint
-from captioner.config import EncoderConfig
+from captioner.config import EncoderConfig, ImageConfig
 from captioner.encoders import ENCODERS
 from captioner.images import ImageTransform, read_image
 from captioner.model import CaptionModel
@@ -24,6 +25,7 @@ from training.batches import Batch, CaptionBatches, FeatureSource
 from training.data import CaptionedImage, load_captioned_images
 from training.errors import DataError
 from training.features import CachedFeatures, cache_features
+from training.photos import PlainPhotos
 
 
 @pytest.fixture(scope="module")
@@ -36,11 +38,15 @@ def model(small_checkpoint: Checkpoint) -> CaptionModel:
     return small_checkpoint.model
 
 
+def shown(photos: list[Path], mirrored: bool = False) -> PlainPhotos:
+    return PlainPhotos(photos, ImageConfig(size=64), mirrored)
+
+
 @pytest.mark.parametrize("mirrored", [False, True])
 def test_cached_features_are_what_the_encoder_gives(
     images: list[CaptionedImage], model: CaptionModel, tmp_path: Path, mirrored: bool
 ) -> None:
-    cached = cache_features(model, [image.path for image in images], tmp_path, mirrored)
+    cached = cache_features(model, shown([image.path for image in images], mirrored), tmp_path)
     picture = read_image(images[5].path.read_bytes())
     pixels = ImageTransform(model.config.image)(ImageOps.mirror(picture) if mirrored else picture)
     with torch.inference_mode():
@@ -60,17 +66,17 @@ def test_a_cache_is_built_once_and_never_used_when_stale(
         photos[-1].write_bytes(image.path.read_bytes())
     root = tmp_path / "cache"
     model = copy.deepcopy(small_checkpoint.model)
-    first = cache_features(model, photos, root)
-    cache_features(model, photos, root)
+    first = cache_features(model, shown(photos), root)
+    cache_features(model, shown(photos), root)
     assert len(list(root.iterdir())) == 1
     noise_image(77).save(photos[1])  # another photo under the same name
-    changed = cache_features(model, photos, root)
+    changed = cache_features(model, shown(photos), root)
     assert len(list(root.iterdir())) == 2
     assert not np.array_equal(first.vector[1], changed.vector[1])
     assert np.array_equal(first.vector[0], changed.vector[0])
     with torch.no_grad():
         next(model.encoder.parameters()).mul_(1.01)
-    cache_features(model, photos, root)
+    cache_features(model, shown(photos), root)
     assert len(list(root.iterdir())) == 3
 
 
@@ -90,10 +96,10 @@ def test_an_interrupted_build_goes_on(
 
     monkeypatch.setattr(module._Build, "_encode", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        cache_features(model, photos, tmp_path / "cut")
-    cut = cache_features(model, photos, tmp_path / "cut")
+        cache_features(model, shown(photos), tmp_path / "cut")
+    cut = cache_features(model, shown(photos), tmp_path / "cut")
     assert calls[5:] == [0, 6, 8, 10, 12]  # one look at the shapes, then the rest
-    whole = cache_features(model, photos, tmp_path / "whole")
+    whole = cache_features(model, shown(photos), tmp_path / "whole")
     assert cut.grid is not None
     assert whole.grid is not None
     assert np.array_equal(cut.grid, whole.grid)
@@ -108,11 +114,11 @@ def test_a_cache_of_vectors_alone_holds_no_grid(
     model.config = replace(model.config, encoder=config)
     model.encoder = ENCODERS["tiny"](config)
     photos = [image.path for image in images]
-    cached = cache_features(model, photos, tmp_path)
+    cached = cache_features(model, shown(photos), tmp_path)
     pixels = ImageTransform(model.config.image)(read_image(photos[5].read_bytes()))
     with torch.inference_mode():
         expected = model(pixels.unsqueeze(0)).vector
-    for features in (cached, cache_features(model, photos, tmp_path)):
+    for features in (cached, cache_features(model, shown(photos), tmp_path)):
         found = features.batch([5, 2])
         assert (found.grid, found.rows, found.cols) == (None, 0, 0)
         torch.testing.assert_close(found.vector[:1], expected, rtol=1e-3, atol=1e-3)
@@ -129,7 +135,7 @@ def test_a_cache_is_stale_when_the_code_of_its_encoder_changes(
     keys = set()
     for text in ("a", "b", "a"):
         code.write_text(text)
-        keys.add(module._key(model, [], mirrored=False))
+        keys.add(module._key(model, shown([]), low_precision=False))
     assert len(keys) == 2
 
 
@@ -140,7 +146,7 @@ def test_a_cache_that_two_want_at_once_is_built_once(
     photos = [image.path for image in images]
     lock, run = fcntl.flock, module._Build.run
     second_waits, runs, results = threading.Event(), list[Path](), list[CachedFeatures]()
-    second = threading.Thread(target=lambda: results.append(cache_features(model, photos, tmp_path)))
+    second = threading.Thread(target=lambda: results.append(cache_features(model, shown(photos), tmp_path)))
 
     def noted(file: TextIO, operation: int) -> None:
         if not operation & fcntl.LOCK_NB:
@@ -156,7 +162,7 @@ def test_a_cache_that_two_want_at_once_is_built_once(
 
     monkeypatch.setattr(fcntl, "flock", noted)
     monkeypatch.setattr(module._Build, "run", slow)
-    first = cache_features(model, photos, tmp_path)
+    first = cache_features(model, shown(photos), tmp_path)
     second.join()
     assert len(runs) == 1
     assert np.array_equal(results[0].vector, first.vector)
@@ -166,7 +172,7 @@ def test_an_unreadable_photo_is_named(model: CaptionModel, tmp_path: Path) -> No
     bad = tmp_path / "bad.jpg"
     bad.write_bytes(b"nothing")
     with pytest.raises(DataError, match=r"bad\.jpg"):
-        cache_features(model, [bad], tmp_path / "cache")
+        cache_features(model, shown([bad]), tmp_path / "cache")
 
 
 def numbered(count: int, sign: int) -> CachedFeatures:
@@ -214,6 +220,20 @@ def test_the_order_depends_on_seed_and_epoch_alone(images: list[CaptionedImage])
     assert order(1, 0) == order(1, 0)
     assert order(1, 0) != order(1, 1)
     assert order(1, 0) != order(2, 0)
+
+
+def test_augmented_versions_are_shown_as_often_as_the_photo() -> None:
+    versions = [numbered(1, 1), numbered(1, 2), numbered(1, 3)]
+    source = FeatureSource(versions[0], numbered(1, -1), tuple(versions[1:]))
+    seen = Counter(
+        int(source.read(torch.tensor([0]), torch.tensor([seed % 2 == 0]), seed)[0].vector) for seed in range(900)
+    )
+    assert set(seen) == {1, -1, 2, 3}
+    assert all(abs(count - 300) < 60 for count in (seen[1] + seen[-1], seen[2], seen[3]))
+    again = source.read(torch.tensor([0] * 5), torch.zeros(5, dtype=torch.bool), 3)[0]
+    same = source.read(torch.tensor([0] * 5), torch.zeros(5, dtype=torch.bool), 3)[0]
+    assert torch.equal(again.require_grid(), same.require_grid())
+    assert torch.equal(again.require_grid()[:, 0], again.vector)  # both are of the same version
 
 
 def test_captions_that_are_cut_do_not_end() -> None:

@@ -11,7 +11,7 @@ from captioner.config import ImageConfig
 from captioner.images import ImageTransform
 from tests.pictures import noise_image
 from training.errors import DataError
-from training.photos import AugmentedSource, store_photos
+from training.photos import AugmentedPhotos, AugmentedSource, store_photos
 
 CONFIG = ImageConfig(size=64)
 FIRST_TWO = torch.tensor([0, 1])
@@ -44,6 +44,24 @@ def test_chance_is_a_function_of_the_seed(photos: list[Path], tmp_path: Path) ->
     assert one.shape == (2, 3, 64, 64)
     assert torch.equal(one, same)
     assert not torch.allclose(one, other)
+
+
+def test_versions_are_made_of_augmented_photos(photos: list[Path], tmp_path: Path) -> None:
+    plain = AugmentedSource(store_photos(photos, 64, tmp_path), CONFIG, crop=1.0, colour=0.0)
+    _, upright = plain.read(torch.arange(3), torch.tensor([False] * 3), seed=0)
+    never = torch.tensor([False, True, True])
+    seen = set()
+    for version in range(1, 9):
+        for photo, found in enumerate(AugmentedPhotos(photos, plain, never, version).pixels(0, 3)):
+            flipped = torch.allclose(found, upright[photo].flip(2))
+            assert flipped or torch.allclose(found, upright[photo])
+            seen.add((photo, flipped))
+    assert seen == {(0, False), (1, False), (1, True), (2, False), (2, True)}
+    source = AugmentedSource(plain.store, CONFIG)
+    first, same, second = (AugmentedPhotos(photos, source, never, version) for version in (1, 1, 2))
+    assert torch.equal(first.pixels(1, 3), same.pixels(1, 3))
+    assert not torch.allclose(first.pixels(0, 3), second.pixels(0, 3))
+    assert first.describe() == same.describe() != second.describe()
 
 
 def test_the_store_is_filled_once(photos: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
