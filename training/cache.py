@@ -1,8 +1,9 @@
 """What the caches of features and of photos share."""
 
 import fcntl
+import hashlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,6 +26,12 @@ def locked(folder: Path) -> Iterator[None]:
             tqdm.write(f"waiting for another process that builds {folder}", file=sys.stderr)
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def hash_photos(digest: "hashlib._Hash", photos: Iterable[Path]) -> None:
+    """Add the contents of photos to what names a cache."""
+    for photo in photos:
+        digest.update(hashlib.sha256(photo.read_bytes()).digest())
 
 
 def read_photo(path: Path) -> Image.Image:

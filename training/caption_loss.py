@@ -84,7 +84,7 @@ class CaptionLoss(nn.Module):
         if phase.sampling == "beam":
             rollout = self.writer.beam(features, memory, len(images), phase.samples)
         else:
-            rollout = self.writer.sample(memory, len(images), phase.samples)
+            rollout = self.writer.sample(memory, len(images), phase.samples, phase.temperature)
         rewards = self._rewards(rollout, [image for image in images for _ in range(phase.samples)], phase.bleu)
         if phase.baseline == "others":
             baselines = mean_of_others(rewards, phase.samples)

@@ -20,7 +20,7 @@ from captioner.config import to_dict
 from captioner.images import ImageTransform
 from captioner.model import CaptionModel
 from captioner.types import Features
-from training.cache import locked
+from training.cache import hash_photos, locked
 
 BATCH = 16
 NOTE_EVERY = 16  # batches after which a build notes how far it is
@@ -113,8 +113,7 @@ def _key(model: CaptionModel, shown: Shown, low_precision: bool) -> str:
         digest.update(code.read_bytes())
     for name, value in model.encoder.state_dict().items():
         digest.update(name.encode() + value.cpu().contiguous().numpy().tobytes())
-    for photo in shown.paths:
-        digest.update(hashlib.sha256(photo.read_bytes()).digest())
+    hash_photos(digest, shown.paths)
     return digest.hexdigest()[:32]
 
 

@@ -34,6 +34,8 @@ class PhaseRecipe:
         samples: Captions sampled per photo.
         sampling: "random" draws them by the decoder's probabilities; "beam" takes the best of a beam search as wide as
             there are samples, which trains what beam search will choose from (Cornia et al. 2020, section 3.3).
+        temperature: Of random samples: the policy that is drawn from, and learns, divides log-probabilities by it.
+            Below 1, few samples fall for the share that label smoothing has taught the decoder to leave to every word.
         baseline: "others", the mean reward of the photo's other samples (Luo 2020), or "greedy", the reward of its
             greedy caption (Rennie et al. 2017).
         bleu: Weight of BLEU-4 in the reward, beside CIDEr-D.
@@ -57,6 +59,7 @@ class PhaseRecipe:
         "attention_penalty": (0, 1000),
         "self_critical": (0, 1000),
         "samples": (1, 100),
+        "temperature": (0.01, 100),
         "bleu": (0, 100),
         "encoder_learning_rate": (0, 10),
     }
@@ -73,6 +76,7 @@ class PhaseRecipe:
     self_critical: float = 0.0
     samples: int = 5
     sampling: Literal["random", "beam"] = "random"
+    temperature: float = 1.0
     baseline: Literal["others", "greedy"] = "others"
     bleu: float = 0.0
     dropout: float | None = None
@@ -90,5 +94,9 @@ class PhaseRecipe:
             raise ConfigError("a phase has cross_entropy 0 and self_critical 0; one of them must be above 0")
         if (self.scheduled_sampling or self.attention_penalty) and not self.cross_entropy:
             raise ConfigError("scheduled_sampling and attention_penalty go with cross_entropy, which is 0 in a phase")
+        if self.temperature != 1 and self.sampling == "beam":
+            raise ConfigError(
+                f"temperature is {self.temperature}; it goes with random sampling, and a phase takes beams"
+            )
         if self.self_critical and self.baseline == "others" and self.samples < 2:
             raise ConfigError("samples is 1; the baseline 'others' needs at least 2")

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from captioner.config import ImageConfig
 from captioner.images import ImageTransform
-from training.cache import locked, read_photo
+from training.cache import hash_photos, locked, read_photo
 
 MARGIN = 8 / 7  # how much larger than the encoder's square photos are kept, so that crops lose no detail
 
@@ -85,8 +85,7 @@ def store_photos(photos: Sequence[Path], side: int, root: Path) -> PhotoStore:
 
 def _key(photos: Sequence[Path], side: int) -> str:
     digest = hashlib.sha256(json.dumps(["photos", side]).encode())
-    for photo in photos:
-        digest.update(hashlib.sha256(photo.read_bytes()).digest())
+    hash_photos(digest, photos)
     return digest.hexdigest()[:32]
 
 

@@ -16,4 +16,5 @@ def _fast_bfloat16(device: torch.device) -> bool:
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     capabilities: Callable[[], dict[str, Any]] = getattr(torch.cpu, "get_capabilities", dict)  # absent in older torch
-    return bool(capabilities().get("amx_bf16"))
+    found = capabilities()
+    return bool(found.get("amx_bf16") or found.get("avx512_bf16"))

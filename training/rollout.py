@@ -50,9 +50,16 @@ class Writer:
         self.special = special
         self.max_length = max_length
 
-    def sample(self, memory: Any, images: int, each: int) -> Rollout:
-        """Draw some captions of each of B images at random, by the decoder's probabilities."""
-        return self._write(memory, images, each, at_random=True)
+    def sample(self, memory: Any, images: int, each: int, temperature: float = 1.0) -> Rollout:
+        """Draw some captions of each of B images at random.
+
+        Args:
+            memory: Of the images.
+            images: B.
+            each: Captions per image.
+            temperature: What the decoder's log-probabilities are divided by; the rollout's are of that policy too.
+        """
+        return self._write(memory, images, each, temperature)
 
     def beam(self, features: Features, memory: Any, images: int, each: int) -> Rollout:
         """Take the best captions of each of B images by beam search, as the decoder finds them without dropout.
@@ -87,9 +94,10 @@ class Writer:
     @torch.no_grad()
     def greedy(self, memory: Any, images: int) -> Rollout:
         """Take the most probable token at every step, for each of B images."""
-        return self._write(memory, images, 1, at_random=False)
+        return self._write(memory, images, 1, None)
 
-    def _write(self, memory: Any, images: int, each: int, at_random: bool) -> Rollout:
+    def _write(self, memory: Any, images: int, each: int, temperature: float | None) -> Rollout:
+        """Write captions word by word, drawn at a temperature, or the most probable words if there is none."""
         state = self.decoder.begin(memory, each)
         read = torch.full((images * each,), self.special.bos_id, device=self.decoder.device)
         banned = torch.tensor(self.special.banned, device=self.decoder.device)
@@ -98,8 +106,9 @@ class Writer:
         for _ in range(self.max_length + 1):
             step = self.decoder.step(read, memory, state)
             state = step.state
-            log_probs = step.logits.float().index_fill(1, banned, IMPOSSIBLE).log_softmax(dim=1)  # [R, V]
-            read = _draw(log_probs) if at_random else log_probs.argmax(dim=1)
+            logits = step.logits.float() / (temperature or 1.0)
+            log_probs = logits.index_fill(1, banned, IMPOSSIBLE).log_softmax(dim=1)  # [R, V]
+            read = log_probs.argmax(dim=1) if temperature is None else _draw(log_probs)
             columns.append((read, log_probs.gather(1, read[:, None]).squeeze(1) * alive, alive))
             alive = alive & (read != self.special.eos_id)
             if not bool(alive.any()):

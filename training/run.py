@@ -178,8 +178,13 @@ class Run(Generic[BatchT, ModelT], ABC):
         hidden = not self.world.leads
         with tqdm(total=self.epoch_steps, initial=progress.position, desc=title, unit="batch", disable=hidden) as bar:
             while progress.position < self.epoch_steps:
-                if any(self.world.sums(stop.is_set())):
+                late = time.monotonic() - saved > 60 * self.training.save_minutes
+                stopping, saving = self.world.sums(stop.is_set(), late)  # what one process must, all of them do
+                if stopping:
                     return False
+                if saving:
+                    self.save()
+                    saved = time.monotonic()
                 batch = self._batch()
                 progress.loss_sum += self._step(batch)
                 progress.position += 1
@@ -187,10 +192,6 @@ class Run(Generic[BatchT, ModelT], ABC):
                 rate = (bar.format_dict["rate"] or 0) * self._pieces(batch)
                 loss = f"{progress.loss_sum / progress.position:.3f}"
                 bar.set_postfix({"loss": loss, f"{self.piece}s/s": f"{rate:.0f}"})
-                late = time.monotonic() - saved > 60 * self.training.save_minutes
-                if self.world.share(late):  # saving is something that all processes do together
-                    self.save()
-                    saved = time.monotonic()
         return True
 
     def _step(self, batch: BatchT) -> float:

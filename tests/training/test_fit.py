@@ -1,8 +1,6 @@
 """Training runs: they learn, they stop anywhere, and they resume to the same result."""
 
 import json
-import os
-import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +9,7 @@ import torch
 
 from captioner.checkpoint import load_checkpoint
 from captioner.errors import CaptionerError
+from tests.stopping import stop_after
 from training.batches import Batch
 from training.errors import TrainingError
 from training.fit import resume, start
@@ -21,20 +20,6 @@ from training.recipe import Recipe
 
 def weights(trainer: Trainer) -> dict[str, torch.Tensor]:
     return {f"{m}.{n}": v for m, module in trainer.modules.items() for n, v in module.state_dict().items()}
-
-
-def stop_after(trainer: Trainer, steps: int, monkeypatch: pytest.MonkeyPatch, number: int = signal.SIGTERM) -> None:
-    """Let the process send itself a signal while a step is in work."""
-    learn, done = trainer._step, 0
-
-    def step(batch: list[Batch]) -> float:
-        nonlocal done
-        done += 1
-        if done == steps:
-            os.kill(os.getpid(), number)
-        return learn(batch)
-
-    monkeypatch.setattr(trainer, "_step", step)
 
 
 @pytest.mark.parametrize("average", [0.0, 0.8])

@@ -1,7 +1,5 @@
 """Truncated back-propagation through time, and runs that stop and resume."""
 
-import os
-import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +10,7 @@ from torch.nn import functional as F
 
 from captioner.errors import ConfigError
 from tests.language_models import RHYME, text_recipe
+from tests.stopping import stop_after
 from training.errors import TrainingError
 from training.language.fit import resume_text, start_text
 from training.language.loop import LanguageTrainer
@@ -96,20 +95,6 @@ def test_a_rhyme_is_learnt(tmp_path: Path) -> None:
     assert losses[0] > 2
     assert losses[-1] < 0.3  # the held-out part starts in the middle of a word
     assert trainer.progress.samples[-1] in 3 * RHYME
-
-
-def stop_after(trainer: LanguageTrainer, steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the process send itself a signal while a step is in work."""
-    learn, done = trainer._step, 0
-
-    def step(batch: TextChunk) -> float:
-        nonlocal done
-        done += 1
-        if done == steps:
-            os.kill(os.getpid(), signal.SIGTERM)
-        return learn(batch)
-
-    monkeypatch.setattr(trainer, "_step", step)
 
 
 @pytest.mark.parametrize(("cell", "steps"), [("lstm", 2), ("gru", 5), ("lstm", 7)])

@@ -1,7 +1,5 @@
 """Runs of several phases: what learns in each, what they hand on, and that they resume exactly."""
 
-import os
-import signal
 from dataclasses import replace
 from typing import Any
 
@@ -10,9 +8,8 @@ import torch
 
 from captioner.checkpoint import load_checkpoint
 from captioner.errors import ConfigError
-from training.batches import Batch
+from tests.stopping import stop_after
 from training.fit import resume, start
-from training.loop import Trainer
 from training.phase import PhaseRecipe
 from training.recipe import Recipe
 
@@ -23,19 +20,6 @@ CRITICISE = PhaseRecipe(epochs=2, learning_rate=1e-3, cross_entropy=0.0, self_cr
 
 def with_phases(recipe: Recipe, *phases: PhaseRecipe, **training: Any) -> Recipe:
     return replace(recipe, training=replace(recipe.training, phases=phases, **training))
-
-
-def stop_after(trainer: Trainer, steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    learn, done = trainer._step, 0
-
-    def step(batch: list[Batch]) -> float:
-        nonlocal done
-        done += 1
-        if done == steps:
-            os.kill(os.getpid(), signal.SIGTERM)
-        return learn(batch)
-
-    monkeypatch.setattr(trainer, "_step", step)
 
 
 @pytest.mark.parametrize("steps", [3, 4, 6, 9])  # within each phase, and at the borders between them
@@ -133,6 +117,7 @@ def test_self_critical_training_raises_the_reward(recipe: Recipe) -> None:
         ({"cross_entropy": 0.0}, "one of them must be above 0"),
         ({"self_critical": 1.0, "samples": 1}, "the baseline 'others' needs at least 2"),
         ({"cross_entropy": 0.0, "self_critical": 1.0, "attention_penalty": 1.0}, "go with cross_entropy"),
+        ({"self_critical": 1.0, "sampling": "beam", "temperature": 0.5}, "it goes with random sampling"),
         ({"dropout": 1.0}, "dropout is 1.0; it must be at least 0 and below 1"),
         ({"label_smoothing": 1.0}, "label_smoothing is 1.0; it must be between 0 and 0.99"),
     ],

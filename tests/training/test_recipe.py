@@ -54,6 +54,7 @@ def test_overrides_replace_values(recipe_file: Path) -> None:
         ("tokenizer.max_size=-1", "tokenizer.max_size is -1; it must be at least 0"),
         ("tokenizer.size=9", "tokenizer.size: Unexpected keyword argument"),
         ("data.max_tokens=0", "data.max_tokens is 0; it must be at least 1"),
+        ("data.augmented=-1", "data.augmented is -1; it must be at least 0"),
         ("data.min_count=5", "data.min_count: Unexpected keyword argument"),
         ("model.decoder.dropout=1.0", "dropout is 1.0; it must be at least 0 and below 1"),
         ("name.first=x", "name is a value, not a table"),

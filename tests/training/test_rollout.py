@@ -73,17 +73,20 @@ def test_beams_are_those_of_search_with_their_log_probs(writer: Writer) -> None:
             assert not rollout.log_probs[3 * image + row, len(hypothesis.tokens) :].any()
 
 
-def test_samples_follow_the_probabilities(writer: Writer) -> None:
+@pytest.mark.parametrize("temperature", [1.0, 0.4])
+def test_samples_follow_the_probabilities(writer: Writer, temperature: float) -> None:
     torch.manual_seed(1)
     memory = writer.decoder.prepare(features())
-    rollout = writer.sample(memory, IMAGES, each=4000)
+    rollout = writer.sample(memory, IMAGES, 4000, temperature)
     first = rollout.tokens[:, 0].view(IMAGES, -1)
     state = writer.decoder.begin(memory)
     logits = writer.decoder.step(torch.full((IMAGES,), SPECIAL.bos_id), memory, state).logits
     logits[:, list(SPECIAL.banned)] = -1e9
-    for image, expected in enumerate(logits.softmax(dim=1)):
+    for image, expected in enumerate((logits / temperature).softmax(dim=1)):
         found = torch.bincount(first[image], minlength=V) / 4000
         assert bool((found - expected).abs().max() < 0.04)  # five standard deviations
+        own = rollout.log_probs.view(IMAGES, 4000, -1)[image, :, 0]
+        torch.testing.assert_close(own.exp(), expected[first[image]])
 
 
 def test_gradients_flow_through_what_was_sampled(writer: Writer) -> None:
