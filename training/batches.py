@@ -25,7 +25,8 @@ class Batch:
         image_ids: The B ids.
         features: Of the B photos; ``None`` if the encoder learns and must see them itself.
         pixels: ``[B, 3, H, W]``, the photos; ``None`` if their features are known.
-        tokens: ``[R, T + 1]`` ids that start with ``<START>``, end with ``<END>`` unless cut, and are padded.
+        tokens: ``[R, T + 1]`` ids that start with ``<START>``, end with ``<END>`` unless cut, and are padded; the
+            longest caption of a photo comes first.
         image_share: The share that these photos are of the batch they are a part of.
         word_share: The share that the words of these captions are of it, ``<END>`` counted as a word.
     """
@@ -177,7 +178,8 @@ class CaptionBatches:
 
     def _captions(self, epoch: int, index: int) -> list[list[int]]:
         captions = self.captions[index]
-        return [captions[(epoch + i) % len(captions)] for i in range(self.captions_per_image)]
+        shown = [captions[(epoch + i) % len(captions)] for i in range(self.captions_per_image)]
+        return sorted(shown, key=len, reverse=True)
 
     def _pad(self, rows: Sequence[Sequence[int]]) -> Tensor:
         tokens = torch.full((len(rows), 1 + max(map(len, rows))), self.tokenizer.pad_id)

@@ -9,6 +9,7 @@ from captioner.model import CaptionModel
 from captioner.tokenizers import Tokenizer
 from captioner.types import DecoderRun, Features
 from training.batches import Batch
+from training.forcing import force_captions
 from training.objective import attention_penalty, cross_entropy, mean_of_others, scheduled_inputs, self_critical
 from training.phase import PhaseRecipe
 from training.rewards import ENDING, Reward
@@ -54,20 +55,21 @@ class CaptionLoss(nn.Module):
     def _teach(self, batch: Batch, memory: Any, phase: PhaseRecipe, progress: float) -> Tensor:
         """Return the terms of the reference captions."""
         read, targets = batch.tokens[:, :-1], batch.tokens[:, 1:]
-        run = self._read(read, memory, len(batch.image_ids), phase.scheduled_sampling * progress)
         pad = self.tokenizer.pad_id
+        lengths = (targets != pad).sum(dim=1).view(len(batch.image_ids), -1)  # [B, C]
+        run = self._read(read, lengths, memory, phase.scheduled_sampling * progress)
         loss = batch.word_share * cross_entropy(run.logits, targets, pad, phase.label_smoothing)
         if phase.attention_penalty and run.attention is not None:
             penalty = attention_penalty(run.attention, targets != pad)
             loss = loss + phase.attention_penalty * batch.image_share * penalty
         return loss
 
-    def _read(self, tokens: Tensor, memory: Any, images: int, own_share: float) -> DecoderRun[Any]:
+    def _read(self, tokens: Tensor, lengths: Tensor, memory: Any, own_share: float) -> DecoderRun[Any]:
         """Read captions ``[R, T]``, some of whose words the decoder replaces by its own."""
         decoder = self.model.decoder
-        state = decoder.begin(memory, len(tokens) // images)
         if not own_share:
-            return decoder.teacher_force(tokens, memory, state)
+            return force_captions(decoder, tokens, lengths, memory)
+        state = decoder.begin(memory, lengths.shape[1])
         logits: list[Tensor] = []
         attention: list[Tensor] = []
         for position, reference in enumerate(tokens.unbind(1)):
