@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from importlib.resources import files
+from types import SimpleNamespace
 from typing import Any
 
 from flask import Blueprint, Response, make_response, render_template, request
@@ -25,7 +26,7 @@ SAMPLES = {  # width and height in pixels
 def create_pages(settings: Settings) -> Blueprint:
     """Return the route of the page; Flask itself serves ``/static/``."""
     pages = Blueprint("pages", __name__)
-    texts = {language: read_strings(language) for language in LANGUAGES}
+    texts = {language: SimpleNamespace(**read_strings(language)) for language in LANGUAGES}  # a dict's own names win
     values: Mapping[str, Any] = {
         "languages": LANGUAGES,
         "samples": SAMPLES,

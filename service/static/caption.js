@@ -69,7 +69,7 @@ export class CaptionView {
     button.type = "button";
     button.className = "word";
     button.setAttribute("aria-pressed", "false");
-    const meaning = element("span", `: ${this.explanations[index].join(", ")}`);
+    const meaning = element("span", ` ${this.explanations[index].join(", ")}`);
     meaning.className = "visually-hidden";
     button.append(element("span", word.text, "en"), meaning);
     if (word.known === false) {

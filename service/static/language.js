@@ -1,16 +1,18 @@
 // The language of the page: one table of texts per language, the same that the service fills the page with at first.
 
+import en from "./strings/en.json" with { type: "json" };
+import ko from "./strings/ko.json" with { type: "json" };
+
+const TABLES = { en, ko };
 const MEMORY = "captioner-language";
 const ATTRIBUTES = { label: "aria-label", alt: "alt" };
 
 const page = document.documentElement;
 const buttons = [...document.querySelectorAll("#languages button")];
-const codes = buttons.map((button) => button.lang);
-const tables = Object.fromEntries(await Promise.all(codes.map(async (code) => [code, await fetchTable(code)])));
 
 /** Return a text in the language of the page, its {names} replaced by values. */
 export function t(key, values = {}) {
-  return tables[page.lang][key].replace(/\{(\w+)\}/g, (_, name) => values[name]);
+  return TABLES[page.lang][key].replace(/\{(\w+)\}/g, (_, name) => values[name]);
 }
 
 /** Let the visitor switch, and call `onChange` when what is made by scripts must be said anew. */
@@ -25,7 +27,7 @@ export function offerLanguages(onChange) {
       change(button.lang);
     });
   }
-  if (codes.includes(remembered()) && remembered() !== page.lang) change(remembered());
+  if (remembered() in TABLES && remembered() !== page.lang) change(remembered());
 }
 
 function speak(code) {
@@ -38,11 +40,6 @@ function speak(code) {
       element.setAttribute(attribute, t(element.dataset[name]));
     }
   }
-}
-
-async function fetchTable(code) {
-  const response = await fetch(`/static/strings/${code}.json`);
-  return response.json();
 }
 
 function remember(code) {

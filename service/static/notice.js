@@ -17,6 +17,11 @@ export class Notice {
     part("give-up").addEventListener("click", onGiveUp);
   }
 
+  /** Move to the top of another part of the page. */
+  place(parent) {
+    if (this.part("notice").parentNode !== parent) parent.prepend(this.part("notice"));
+  }
+
   hide() {
     this.told = "";
     this.part("notice").hidden = true;
@@ -40,8 +45,8 @@ export class Notice {
     this.part("countdown").textContent = seconds === null ? t("countdown_online") : t("countdown", { seconds });
   }
 
-  tell({ title, advice, said, kind }) {
-    this.part("notice").classList.toggle("calm", kind === "cancelled");
+  tell({ title, advice, said, kind, passing }) {
+    this.part("notice").classList.toggle("calm", passing || kind === "cancelled");
     this.part("notice").hidden = false; // before it is filled, or it would not be announced
     this.part("notice-title").textContent = title;
     this.part("notice-advice").textContent = advice;

@@ -43,6 +43,7 @@ function show() {
 function showProblem() {
   const photo = album.current;
   const problem = trouble ?? photo?.problem;
+  notice.place(part(photo ? "reading" : "main"));
   if (!problem) notice.hide();
   else if (trouble || problem.ofPhoto || problem.kind === "option") notice.show(problem, "none");
   else notice.show(problem, photo.state === "paused" ? "countdown" : "retry", photo.seconds);

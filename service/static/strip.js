@@ -33,9 +33,12 @@ export class Strip {
     const image = document.createElement("img");
     Object.assign(image, { src: photo.url, alt: "", draggable: false });
     image.addEventListener("error", () => thumbnail.classList.add("broken"));
-    thumbnail.append(image, part("mark"), part("who"), part("what"), part("caption"));
-    thumbnail.querySelector(".mark").setAttribute("aria-hidden", "true");
-    thumbnail.querySelector(".caption-text").lang = "en";
+    const mark = span("mark");
+    mark.setAttribute("aria-hidden", "true");
+    const told = span("visually-hidden");
+    told.append(span("thumbnail-state"), span("thumbnail-caption"));
+    told.lastChild.lang = "en";
+    thumbnail.append(image, mark, told);
     thumbnail.addEventListener("click", () => this.onSelect(photo));
     const item = document.createElement("li");
     item.append(thumbnail);
@@ -45,9 +48,9 @@ export class Strip {
   }
 }
 
-function part(name) {
+function span(className) {
   const made = document.createElement("span");
-  made.className = name === "mark" ? "mark" : `visually-hidden ${name}-text`;
+  made.className = className;
   return made;
 }
 
@@ -56,9 +59,9 @@ function update(thumbnail, photo, isCurrent) {
   thumbnail.title = photo.name;
   if (isCurrent) thumbnail.setAttribute("aria-current", "true");
   else thumbnail.removeAttribute("aria-current");
-  tell(thumbnail, ".who-text", t("photo_number", { number: photo.number }));
-  tell(thumbnail, ".what-text", `, ${t(`state_${photo.state}`)}`);
-  tell(thumbnail, ".caption-text", photo.answer ? `: ${photo.answer.captions[photo.chosen].text}` : "");
+  const state = `${t("photo_number", { number: photo.number })}, ${t(`state_${photo.state}`)}`;
+  tell(thumbnail, ".thumbnail-state", state);
+  tell(thumbnail, ".thumbnail-caption", photo.answer ? `: ${photo.answer.captions[photo.chosen].text}` : "");
 }
 
 function tell(thumbnail, selector, text) {
