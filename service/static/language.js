@@ -27,7 +27,7 @@ export function offerLanguages(onChange) {
       change(button.lang);
     });
   }
-  if (remembered() in TABLES && remembered() !== page.lang) change(remembered());
+  if (Object.hasOwn(TABLES, remembered()) && remembered() !== page.lang) change(remembered());
 }
 
 function speak(code) {

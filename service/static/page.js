@@ -113,4 +113,7 @@ part("clear").addEventListener("click", clear);
 part("save-all").addEventListener("click", () => saveAnswers(album.done));
 part("save-json").addEventListener("click", () => saveAnswers([album.current]));
 part("save-picture").addEventListener("click", () => savePicture(album.current, part("picture"), result.poster));
-part("copy").addEventListener("click", (event) => copyText(result.poster.words.join(" "), event.currentTarget));
+part("copy").addEventListener("click", async () => {
+  await copyText(result.poster.words.join(" "), part("copy"));
+  result.tell(t("copied"), false);
+});

@@ -35,12 +35,14 @@ async function writeClipboard(text) {
     await navigator.clipboard.writeText(text);
     return;
   }
+  const focused = document.activeElement;
   const field = document.createElement("textarea");
   field.value = text;
   document.body.append(field);
   field.select();
   document.execCommand("copy");
   field.remove();
+  focused.focus();
 }
 
 function save(blob, name) {
