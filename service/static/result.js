@@ -84,6 +84,7 @@ export class Result {
   load(caption, grid) {
     this.words = caption?.words ?? [];
     this.player.stop();
+    this.showPlaying(false);
     this.heatmap.load(this.words.map((word) => word.attention), ...(grid ?? [0, 0]));
     this.lens.load(this.words);
     this.caption.load(this.words, grid);
