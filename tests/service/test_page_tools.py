@@ -27,7 +27,8 @@ def open_options(page: Page) -> None:
 
 
 def caption_again(page: Page) -> None:
-    page.get_by_role("button", name="Caption again").click()
+    with page.expect_response("**/v1/captions"):
+        page.get_by_role("button", name="Caption again").click()
 
 
 def choices(page: Page) -> Locator:
