@@ -1,17 +1,38 @@
-"""The web page, and the files it is made of."""
+"""The web page, in the visitor's language, and the files it is made of."""
 
-from flask import Blueprint, Response, make_response, render_template
+import json
+from collections.abc import Mapping
+from importlib.resources import files
+from types import SimpleNamespace
+from typing import Any
 
-from captioner.decoding import MAX_LENGTH
+from flask import Blueprint, Response, make_response, render_template, request
+
+from captioner.decoding import MAX_BEAM_SIZE, MAX_LENGTH
 from service.options import MAX_BEGINNING, MAX_TEXT
 from service.settings import Settings
+
+LANGUAGES = {"en": "English", "ko": "한국어"}  # each named in itself, the one for all others first
+SAMPLES = {  # width and height in pixels
+    "dog": (640, 480),
+    "horses": (640, 415),
+    "kitten": (640, 480),
+    "giraffes": (640, 427),
+    "coffee": (600, 400),
+    "astronaut": (512, 512),
+}
 
 
 def create_pages(settings: Settings) -> Blueprint:
     """Return the route of the page; Flask itself serves ``/static/``."""
     pages = Blueprint("pages", __name__)
-    limits = {
+    texts = {language: SimpleNamespace(**read_strings(language)) for language in LANGUAGES}  # a dict's own names win
+    values: Mapping[str, Any] = {
+        "languages": LANGUAGES,
+        "samples": SAMPLES,
         "max_upload_bytes": settings.max_upload_bytes,
+        "beam_size": settings.beam_size,
+        "most_beams": MAX_BEAM_SIZE,
         "max_length": settings.max_length,
         "most_length": MAX_LENGTH,
         "max_beginning": MAX_BEGINNING,
@@ -20,8 +41,18 @@ def create_pages(settings: Settings) -> Blueprint:
 
     @pages.get("/")
     def show_page() -> Response:
-        page = make_response(render_template("index.html", **limits))
+        language = request.accept_languages.best_match(LANGUAGES, default=next(iter(LANGUAGES)))
+        page = make_response(render_template("index.html", language=language, text=texts[language], **values))
         page.headers["Cache-Control"] = "no-cache"
+        page.headers["Content-Language"] = language
+        page.headers["Vary"] = "Accept-Language"
         return page
 
     return pages
+
+
+def read_strings(language: str) -> dict[str, str]:
+    """Return what the page says in a language: key -> text, the same table that its scripts read."""
+    table = files("service").joinpath("static", "strings", f"{language}.json").read_text(encoding="utf-8")
+    strings: dict[str, str] = json.loads(table)
+    return strings

@@ -1,21 +1,19 @@
 // The service's HTTP interface, as functions.
 
-/** A problem that can be shown to the visitor as it is. */
-export class Problem extends Error {
-  /**
-   * @param {string} title A few words.
-   * @param {string} detail A sentence.
-   * @param {boolean} ofPhoto Whether another photo may do where this one did not.
-   */
-  constructor(title, detail, ofPhoto = false) {
-    super(detail);
-    this.title = title;
-    this.ofPhoto = ofPhoto;
-  }
-}
+import { megabytes, mostBytes } from "./limits.js";
+import { Problem } from "./problem.js";
 
-const TITLES = { option: "That option does not fit" };
-const PHOTO_PROBLEMS = ["bad-upload", "image-too-large", "unsupported-image", "invalid-image"];
+const KINDS = {
+  400: "unreadable",
+  401: "locked",
+  403: "locked",
+  413: "too_large",
+  415: "unsupported",
+  422: "unreadable",
+  429: "limited",
+  503: "busy",
+  504: "late",
+};
 
 /**
  * Ask the service for captions of a photo.
@@ -47,27 +45,34 @@ async function request(address, photo, fields, signal) {
   for (const [name, value] of Object.entries(fields)) form.append(name, value);
   const response = await send(address, form, signal);
   if (!response.ok) throw await readProblem(response);
-  return response.json();
+  const answer = await response.json();
+  signal.throwIfAborted();
+  return answer;
 }
 
 async function send(address, form, signal) {
   try {
     return await fetch(address, { method: "POST", body: form, signal });
   } catch (error) {
-    if (error.name === "AbortError") throw error;
-    throw new Problem("No answer", "The service could not be reached. Check the connection and try again.");
+    if (signal.aborted) throw error;
+    throw new Problem(navigator.onLine ? "unreachable" : "offline");
   }
 }
 
 async function readProblem(response) {
   const isProblem = response.headers.get("Content-Type")?.startsWith("application/problem+json");
-  if (!isProblem) return new Problem("That did not work", `The service answered with status ${response.status}.`);
-  const problem = await response.json();
-  const kind = problem.type.split(":").at(-1);
-  return new Problem(TITLES[kind] ?? problem.title, sentence(problem.detail), PHOTO_PROBLEMS.includes(kind));
+  const { type = "", detail = "" } = isProblem ? await response.json() : {};
+  const kind = type.endsWith(":option") ? "option" : (KINDS[response.status] ?? "broken");
+  return new Problem(kind, { values: { most: megabytes(mostBytes()) }, said: sentence(detail), seconds: wait(response) });
+}
+
+/** The seconds of a Retry-After header; its other form, a date, is not worth a clock that may be wrong. */
+function wait(response) {
+  const seconds = Number.parseInt(response.headers.get("Retry-After"), 10);
+  return seconds >= 0 ? seconds : null;
 }
 
 function sentence(text) {
   const capitalised = text.charAt(0).toUpperCase() + text.slice(1);
-  return /[.!?]$/.test(capitalised) ? capitalised : `${capitalised}.`;
+  return !text || /[.!?]$/.test(capitalised) ? capitalised : `${capitalised}.`;
 }

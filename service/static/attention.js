@@ -1,20 +1,21 @@
 // What a word's attention map says, in words.
 
 import { percent } from "./confidence.js";
+import { t } from "./language.js";
 
-const PLACES = [
-  ["in the upper left", "at the top", "in the upper right"],
-  ["on the left", "in the middle", "on the right"],
-  ["in the lower left", "at the bottom", "in the lower right"],
-];
-
-/** Say how much of the attention the strongest cell has, and where in the photo it lies. */
+/** Say where in the photo the strongest cell lies, and how much of the attention it has. */
 export function describeAttention(map, rows, cols) {
-  const peak = Math.max(...map);
-  const cell = map.indexOf(peak);
-  const place = PLACES[third(Math.floor(cell / cols), rows)][third(cell % cols, cols)];
-  const spread = peak < 2 / map.length ? "spread over the whole photo, " : "";
-  return `${spread}peak ${percent(peak)} of attention, ${place}`;
+  const high = Math.max(...map);
+  const cell = map.indexOf(high);
+  const place = t(`place_${third(Math.floor(cell / cols), rows)}_${third(cell % cols, cols)}`);
+  const key = high < 2 / map.length ? "looked_all_over" : "looked";
+  return t(key, { place, share: percent(high) });
+}
+
+/** The least and the most of several maps, as [low, high]. */
+export function extremes(maps) {
+  const ends = maps.filter(Boolean).map((map) => [Math.min(...map), Math.max(...map)]);
+  return [Math.min(...ends.map(([low]) => low)), Math.max(...ends.map(([, high]) => high))];
 }
 
 function third(index, count) {

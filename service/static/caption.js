@@ -1,10 +1,8 @@
 // A caption as a row of words, of which at most one is active: pointed at, or else selected by key, tap or play.
 
 import { describeAttention } from "./attention.js";
-import { percent } from "./confidence.js";
-
-const HOW = "Point at a word, tap it, or use the arrow keys to see";
-const UNKNOWN = "not in the vocabulary";
+import { percent, surenessOf } from "./confidence.js";
+import { t } from "./language.js";
 
 /** Shows the words, and tells through `onChange(index or null)` which one is active. */
 export class CaptionView {
@@ -26,7 +24,7 @@ export class CaptionView {
 
   /** Show the words of a caption as the service gives them. */
   load(words, grid) {
-    this.hint = words.length ? `${HOW} ${grid ? "where the model looked" : "how sure the model was"}.` : "";
+    this.hint = words.length ? t(grid ? "hint_looked" : "hint_sure") : "";
     this.explanations = words.map((word) => explain(word, grid));
     this.buttons = words.map((word, index) => this.button(word, index));
     this.words.replaceChildren(...this.buttons);
@@ -70,19 +68,21 @@ export class CaptionView {
     const button = document.createElement("button");
     button.type = "button";
     button.className = "word";
-    button.textContent = word.text;
+    button.setAttribute("aria-pressed", "false");
+    const meaning = element("span", ` ${this.explanations[index].join(", ")}`);
+    meaning.className = "visually-hidden";
+    button.append(element("span", word.text, "en"), meaning);
     if (word.known === false) {
       button.classList.add("unknown");
-      button.title = UNKNOWN;
+      button.title = t("unknown");
     }
     button.tabIndex = index === 0 ? 0 : -1;
-    button.setAttribute("aria-label", `${word.text}: ${this.explanations[index].join(", ")}`);
-    button.style.setProperty("--sure", Math.exp(word.log_prob).toFixed(3));
+    button.style.setProperty("--sure", surenessOf(word).toFixed(3));
     return button;
   }
 
-  indexOf(element) {
-    return this.buttons.indexOf(element.closest(".word"));
+  indexOf(target) {
+    return this.buttons.indexOf(target.closest(".word"));
   }
 
   point(event) {
@@ -95,7 +95,10 @@ export class CaptionView {
     const active = this.hovered ?? this.selected;
     if (active === this.active) return;
     this.active = active;
-    this.buttons.forEach((button, i) => button.classList.toggle("active", i === active));
+    this.buttons.forEach((button, i) => {
+      button.classList.toggle("active", i === active);
+      button.setAttribute("aria-pressed", String(i === active));
+    });
     this.explain(active);
     this.onChange(active);
   }
@@ -105,15 +108,21 @@ export class CaptionView {
       this.detail.textContent = this.hint;
       return;
     }
-    const name = document.createElement("b");
-    name.textContent = this.buttons[index].textContent;
+    const name = element("b", this.buttons[index].firstChild.textContent, "en");
     this.detail.replaceChildren(name, ` ${this.explanations[index].join(" · ")}`);
   }
 }
 
 function explain(word, grid) {
-  const parts = word.known === false ? [UNKNOWN] : [];
-  parts.push(`${percent(Math.exp(word.log_prob))} sure`);
+  const parts = word.known === false ? [t("unknown")] : [];
+  parts.push(t("sure", { share: percent(surenessOf(word)) }));
   if (word.attention && grid) parts.push(describeAttention(word.attention, ...grid));
   return parts;
+}
+
+function element(name, text, lang = "") {
+  const made = document.createElement(name);
+  made.textContent = text;
+  if (lang) made.lang = lang;
+  return made;
 }

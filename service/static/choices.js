@@ -1,6 +1,7 @@
 // The captions that the model found, to choose one from.
 
-import { logProbability, percent, surenessPerWord } from "./confidence.js";
+import { confidenceOf, logProbability, verdict } from "./confidence.js";
+import { t } from "./language.js";
 
 /** A list of captions, each with its confidence; there only when there is a choice. */
 export class Choices {
@@ -11,34 +12,30 @@ export class Choices {
   constructor(fieldset, onChoice) {
     this.fieldset = fieldset;
     this.list = fieldset.querySelector("ol");
-    this.load([]);
     fieldset.addEventListener("change", (event) => onChoice(Number(event.target.value)));
   }
 
-  /** List captions as the service gives them. */
-  load(captions) {
+  /** List captions as the service gives them, and mark the one that is shown; null marks none. */
+  load(captions, shown) {
     const isChoice = captions.length > 1;
-    this.list.replaceChildren(...(isChoice ? captions.map(item) : []));
-    this.radios = [...this.list.querySelectorAll("input")];
+    const focused = this.list.querySelector(":focus")?.value;
+    this.list.replaceChildren(...(isChoice ? captions.map((caption, i) => item(caption, i, i === shown)) : []));
     this.fieldset.hidden = !isChoice;
-  }
-
-  /** Mark the caption that is shown; null marks none. */
-  mark(index) {
-    this.radios.forEach((radio, i) => {
-      radio.checked = i === index;
-    });
+    if (focused) this.list.querySelector(`[value="${focused}"]`)?.focus();
   }
 }
 
-function item(caption, index) {
+function item(caption, index, isShown) {
   const radio = document.createElement("input");
-  Object.assign(radio, { type: "radio", name: "choice", value: index });
-  const text = element("span", "choice-text", caption.text || "(no words)");
-  const confidence = element("span", "choice-confidence", `${percent(surenessPerWord(caption))} sure per word, `);
-  confidence.append(element("span", "", `log-probability ${logProbability(caption.log_prob)}`));
+  Object.assign(radio, { type: "radio", name: "choice", value: index, checked: isShown });
+  const text = element("span", "choice-text", caption.text || t("empty_caption"));
+  if (caption.text) text.lang = "en";
+  const confidence = element("span", "choice-confidence", `${verdict(caption)} · `);
+  confidence.append(element("span", "", t("log_probability", { value: logProbability(caption.log_prob) })));
+  const meter = element("span", "meter", "");
+  meter.style.setProperty("--sure", confidenceOf(caption).toFixed(3));
   const label = element("label", "choice", "");
-  label.append(radio, text, confidence);
+  label.append(radio, text, meter, confidence);
   const entry = document.createElement("li");
   entry.append(label);
   return entry;

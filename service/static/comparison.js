@@ -1,8 +1,7 @@
 // The visitor's sentence beside the model's caption.
 
 import { logProbability } from "./confidence.js";
-
-const UNKNOWN = " Words in a dashed frame are not in the vocabulary; the model reads each as “some rare word”.";
+import { t } from "./language.js";
 
 /** Says how likely the model finds the visitor's sentence, and offers the way back to its own captions. */
 export class Comparison {
@@ -27,11 +26,11 @@ export class Comparison {
    * @returns {string} What is shown.
    */
   show(score, caption) {
-    const own = `Your sentence: log-probability ${logProbability(score.log_prob)}`;
-    const model = caption ? `; the model’s caption: ${logProbability(caption.log_prob)}` : "";
-    this.text.textContent = `${own}${model}`;
+    const own = logProbability(score.log_prob);
+    const model = caption && logProbability(caption.log_prob);
+    this.text.textContent = t(caption ? "compared" : "compared_alone", { own, model });
     const isStrange = score.words.some((word) => word.known === false);
-    this.note.textContent = `Nearer to 0 is likelier.${isStrange ? UNKNOWN : ""}`;
+    this.note.textContent = isStrange ? `${t("nearer")} ${t("strange")}` : t("nearer");
     this.button.hidden = !caption;
     this.panel.hidden = false;
     return this.text.textContent;
@@ -39,6 +38,5 @@ export class Comparison {
 
   hide() {
     this.panel.hidden = true;
-    this.button.hidden = true;
   }
 }

@@ -1,5 +1,7 @@
 // Attention over the photo: one field per word, drawn on a canvas that covers the photo exactly.
 
+import { extremes } from "./attention.js";
+
 const FADE_MS = 220;
 
 // Colours from least to most attention, as [position, red, green, blue, alpha]: a dark veil lifts into a warm glow, so
@@ -21,16 +23,36 @@ export class Heatmap {
     this.pixels = this.context.createImageData(canvas.width, canvas.height);
     this.colours = rampColours();
     this.stillness = matchMedia("(prefers-reduced-motion: reduce)");
+    this.scale = "normalised";
+    this.strength = 1;
     this.load([], 0, 0);
   }
 
   /** Take the maps of a caption's words: arrays of rows * cols weights, or null for a word without attention. */
   load(maps, rows, cols) {
-    this.fields = maps.map((map) => map && upscale(map, rows, cols, this.canvas.width, this.canvas.height));
+    Object.assign(this, { maps, rows, cols });
+    this.fields = this.computeFields();
     this.field = null; // what is drawn now
     this.opacity = 0;
     cancelAnimationFrame(this.frame);
     this.context.clearRect(0, 0, this.canvas.width, this.canvas.height);
+  }
+
+  /**
+   * Draw each word stretched to all colours and smoothly ("normalised"), or the cells as they are, with the colours on
+   * one scale from zero to the strongest cell of all words ("raw").
+   */
+  setScale(scale, index) {
+    this.scale = scale;
+    this.canvas.classList.toggle("cells", scale === "raw");
+    this.fields = this.computeFields();
+    this.show(index);
+  }
+
+  /** Draw more or less opaquely than usual, which is 1. */
+  setStrength(strength) {
+    this.strength = strength;
+    if (this.field) this.draw();
   }
 
   /** Fade to the attention of a word; null fades to the bare photo. */
@@ -50,6 +72,13 @@ export class Heatmap {
     advance(start);
   }
 
+  computeFields() {
+    const size = [this.rows, this.cols, this.canvas.width, this.canvas.height];
+    if (this.scale === "normalised") return this.maps.map((map) => map && stretch(smooth(map, ...size)));
+    const [, high] = extremes(this.maps);
+    return this.maps.map((map) => map && cells(map, ...size).map((weight) => weight / high));
+  }
+
   blend(from, to, share) {
     this.opacity = from.opacity + (to.opacity - from.opacity) * share;
     if (share === 1 || from.field === to.field) this.field = to.field;
@@ -59,19 +88,28 @@ export class Heatmap {
 
   draw() {
     const { data } = this.pixels;
+    const opacity = this.opacity * this.strength;
     for (let i = 0; i < this.field.length; i += 1) {
       const colour = this.colours[Math.round(this.field[i] * 255)];
       data[4 * i] = colour[0];
       data[4 * i + 1] = colour[1];
       data[4 * i + 2] = colour[2];
-      data[4 * i + 3] = colour[3] * this.opacity;
+      data[4 * i + 3] = colour[3] * opacity; // what is above 255 is 255
     }
     this.context.putImageData(this.pixels, 0, 0);
   }
 }
 
-/** Interpolate a grid of weights smoothly (quadratic B-splines), and stretch the result to 0 ... 1 for display. */
-export function upscale(map, rows, cols, width, height) {
+/** Stretch a grid of weights over a field, each cell a rectangle of its own weight. */
+function cells(map, rows, cols, width, height) {
+  return Float32Array.from({ length: width * height }, (_, i) => {
+    const row = Math.floor((Math.floor(i / width) * rows) / height);
+    return map[row * cols + Math.floor(((i % width) * cols) / width)];
+  });
+}
+
+/** Stretch a grid of weights over a field smoothly, by quadratic B-splines. */
+function smooth(map, rows, cols, width, height) {
   const across = Array.from({ length: width }, (_, x) => taps(x, width, cols));
   const field = new Float32Array(width * height);
   for (let y = 0; y < height; y += 1) {
@@ -84,7 +122,7 @@ export function upscale(map, rows, cols, width, height) {
       field[y * width + x] = value;
     }
   }
-  return stretch(field);
+  return field;
 }
 
 /** The three cells that a pixel lies nearest to, each with its share; cells beyond the edge repeat the edge. */
@@ -96,6 +134,7 @@ function taps(pixel, pixels, cells) {
   return shares.map((share, i) => [Math.min(cells - 1, Math.max(0, nearest - 1 + i)), share]);
 }
 
+/** Bring the least of a field to 0 and the most to 1. */
 function stretch(field) {
   const low = field.reduce((a, b) => Math.min(a, b), Infinity);
   const high = field.reduce((a, b) => Math.max(a, b), -Infinity);

@@ -1,35 +1,34 @@
-// The ways in which a photo comes in: chosen, dropped anywhere, pasted anywhere, or clicked among the samples.
+// The ways in which photos come in: chosen, dropped anywhere, pasted anywhere, or clicked among the samples.
 
-import { Problem } from "./api.js";
+import { Problem } from "./problem.js";
 
 /**
  * Listen for photos.
  *
  * @param {Document} page The document.
- * @param {(photo: Promise<Blob>) => void} onPhoto Called with each photo, which may still be on its way.
+ * @param {(photos: Promise<Blob[]>) => void} onPhotos Called with photos, which may still be on their way.
  */
-export function listenForPhotos(page, onPhoto) {
-  listenForFiles(page.querySelector("#file"), onPhoto);
-  listenForDrops(page, onPhoto);
+export function listenForPhotos(page, onPhotos) {
+  for (const id of ["file", "capture"]) listenForFiles(page.getElementById(id), onPhotos);
+  listenForDrops(page, onPhotos);
   page.addEventListener("paste", (event) => {
     if (isText(event)) return;
     event.preventDefault();
-    onPhoto(firstFile(event.clipboardData, "There is no photo in the clipboard."));
+    onPhotos(files(event.clipboardData, "clipboard"));
   });
   for (const button of page.querySelectorAll("[data-sample]")) {
-    button.addEventListener("click", () => onPhoto(fetchSample(button.dataset.sample)));
+    button.addEventListener("click", () => onPhotos(fetchSample(button.dataset.sample)));
   }
 }
 
-function listenForFiles(input, onPhoto) {
+function listenForFiles(input, onPhotos) {
   input.addEventListener("change", () => {
-    const [photo] = input.files;
-    if (photo) onPhoto(Promise.resolve(photo));
+    if (input.files.length) onPhotos(Promise.resolve([...input.files]));
     input.value = ""; // so that choosing the same file again counts as a change
   });
 }
 
-function listenForDrops(page, onPhoto) {
+function listenForDrops(page, onPhotos) {
   const mark = (on) => page.body.classList.toggle("dragging", on);
   page.addEventListener("dragover", (event) => {
     event.preventDefault(); // or the browser would open the file
@@ -41,7 +40,7 @@ function listenForDrops(page, onPhoto) {
   page.addEventListener("drop", (event) => {
     event.preventDefault();
     mark(false);
-    onPhoto(firstFile(event.dataTransfer, "Only a file can be dropped here; save the photo first."));
+    onPhotos(files(event.dataTransfer, "drop"));
   });
 }
 
@@ -50,14 +49,14 @@ function isText(event) {
   return event.target.matches("input") && !event.clipboardData?.files.length;
 }
 
-async function firstFile(transfer, otherwise) {
-  const [photo] = transfer?.files ?? [];
-  if (!photo) throw new Problem("No photo", otherwise);
-  return photo;
+async function files(transfer, problem) {
+  const found = [...(transfer?.files ?? [])];
+  if (!found.length) throw new Problem(problem);
+  return found;
 }
 
 async function fetchSample(address) {
   const response = await fetch(address).catch(() => null);
-  if (!response?.ok) throw new Problem("No answer", "The sample photo could not be loaded.");
-  return response.blob();
+  if (!response?.ok) throw new Problem("sample");
+  return [new File([await response.blob()], address.split("/").at(-1))];
 }

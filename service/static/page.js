@@ -1,129 +1,119 @@
-// The page: a photo comes in, its captions come back, and the words show where the model looked.
+// The page: photos come in, their captions come back, and the words show where the model looked.
 
-import { Problem, requestCaptions, requestScore } from "./api.js";
+import { Album } from "./album.js";
+import { Camera } from "./camera.js";
+import { cancel, caption, score } from "./captioning.js";
 import { listenForPhotos } from "./intake.js";
+import { listenForKeys } from "./keys.js";
+import { offerLanguages, t } from "./language.js";
+import { Notice } from "./notice.js";
 import { OptionsPanel } from "./options.js";
+import { Problem } from "./problem.js";
 import { Result } from "./result.js";
+import { copyText, saveAnswers, savePicture } from "./saving.js";
 import { SentenceForm } from "./sentence.js";
+import { Stage } from "./stage.js";
+import { Strip } from "./strip.js";
 
-const MEBIBYTE = 2 ** 20;
 const part = (id) => document.getElementById(id);
 
-const result = new Result(part);
-const sentence = new SentenceForm(part("sentence-form"), scoreSentence);
-const options = new OptionsPanel(part("options"), () => attempt(captionPhoto, showProblem));
-let photo = null;
-let request = new AbortController();
+let trouble = null; // a problem of no photo: there was none
 
-/** Do the latest thing that the visitor asked for, and nothing that was asked before. */
-async function attempt(task, onProblem) {
-  request.abort();
-  request = new AbortController();
-  const { signal } = request;
-  part("problem").hidden = true;
-  sentence.showProblem("");
-  part("result").classList.add("waiting");
+const album = new Album(() => show());
+const result = new Result(part, (change) => {
+  Object.assign(album.current, change);
+  show();
+});
+const stage = new Stage(part, result);
+const notice = new Notice(part, { onRetry: tryAgain, onGiveUp: () => cancel(album.current) });
+const strip = new Strip(part("strip").querySelector("ul"), (photo) => {
+  trouble = null;
+  album.select(photo);
+});
+const sentence = new SentenceForm(part("sentence-form"), scoreSentence);
+const options = new OptionsPanel(part("options"), () => captionAgain());
+
+function show() {
+  stage.show(album.current);
+  strip.show(album);
+  showProgress();
+  showProblem();
+}
+
+function showProblem() {
+  const photo = album.current;
+  const problem = trouble ?? photo?.problem;
+  notice.place(part(photo ? "reading" : "main"));
+  if (!problem) notice.hide();
+  else if (trouble || problem.ofPhoto || problem.kind === "option") notice.show(problem, "none");
+  else notice.show(problem, photo.state === "paused" ? "countdown" : "retry", photo.seconds);
+}
+
+function showProgress() {
+  const { photos, pending, done } = album;
+  const isSeveral = photos.length > 1;
+  part("progress").textContent = isSeveral ? t("progress", { done: done.length, count: photos.length }) : "";
+  part("cancel-all").hidden = !isSeveral || !pending.length;
+  part("save-all").hidden = done.length < 2;
+}
+
+async function receive(arriving) {
+  trouble = null;
   try {
-    await task(signal);
+    for (const photo of album.add(await arriving)) caption(photo, options.fields);
   } catch (error) {
-    if (!signal.aborted) onProblem(error);
-  } finally {
-    if (!signal.aborted) part("result").classList.remove("waiting");
+    trouble = Problem.of(error);
+    showProblem();
   }
 }
 
-function receive(arriving) {
-  attempt(async (signal) => {
-    const arrived = checkSize(await arriving);
-    signal.throwIfAborted();
-    showPhoto(arrived);
-    await captionPhoto(signal);
-  }, showProblem);
-}
-
-async function captionPhoto(signal) {
-  const answer = await requestCaptions(photo, options.fields, signal);
-  signal.throwIfAborted();
-  result.showCaptions(answer);
-  part("tools").hidden = false;
+function captionAgain() {
+  trouble = null;
+  caption(album.current, options.fields);
   part("photo").scrollIntoView({ block: "nearest" }); // the button that asked may be far below it
 }
 
-function scoreSentence(text) {
-  const show = async (signal) => {
-    const answer = await requestScore(photo, text, signal);
-    signal.throwIfAborted();
-    result.showScore(answer);
-    part("whose").scrollIntoView({ block: "nearest" });
+function tryAgain() {
+  if (album.current.state === "paused") album.current.impatience.dispatchEvent(new Event("now"));
+  else captionAgain();
+}
+
+async function scoreSentence(text) {
+  const photo = album.current;
+  const explain = (problem, isRetried) => {
+    const words = problem.kind === "option" ? problem.said : `${problem.title}. ${problem.advice}`;
+    sentence.showProblem(isRetried ? `${problem.title}. ${t("retrying")}` : words);
   };
-  attempt(show, (error) => sentence.showProblem(explain(error).detail));
+  try {
+    await score(photo, text, (problem) => explain(problem, true));
+    sentence.showProblem("");
+    part("whose").scrollIntoView({ block: "nearest" });
+  } catch (error) {
+    if (error.name !== "AbortError") explain(Problem.of(error), false);
+  }
 }
 
-function checkSize(arrived) {
-  const limit = Number(document.body.dataset.maxUploadBytes);
-  if (arrived.size <= limit) return arrived;
-  const [size, most] = [arrived.size, limit].map((bytes) => `${(bytes / MEBIBYTE).toFixed(1)} MiB`);
-  throw new Problem("Photo too large", `That file has ${size}; this service takes up to ${most}.`);
-}
-
-function showPhoto(arrived) {
-  photo = arrived;
-  result.clear();
-  const picture = part("picture");
-  URL.revokeObjectURL(picture.src);
-  picture.alt = "Your photo, not yet described";
-  picture.src = URL.createObjectURL(photo);
-  part("result").hidden = false;
-  part("tools").hidden = true;
-  result.tell("Looking at the photo…", true);
-  part("result").scrollIntoView({ block: "nearest" });
-}
-
-function fitPhoto() {
-  const { naturalWidth, naturalHeight } = part("picture");
-  part("photo").style.setProperty("--ratio", naturalWidth / naturalHeight);
-}
-
-/** Say what went wrong; a photo that is not to blame stays, to be tried again with other options. */
-function showProblem(error) {
-  if (error.ofPhoto) photo = null;
-  part("result").hidden = !photo;
-  part("tools").hidden = !photo;
-  if (!result.answer) result.tell("", false);
-  const { title, detail } = explain(error);
-  part("problem-title").textContent = title;
-  part("problem-detail").textContent = detail;
-  part("problem").hidden = false;
-  part("problem").scrollIntoView({ block: "nearest" });
-}
-
-function explain(error) {
-  if (error instanceof Problem) return { title: error.title, detail: error.message };
-  console.error(error);
-  return { title: "That did not work", detail: "Something went wrong on this page. Please try again." };
-}
-
-const KEYS = {
-  ArrowLeft: () => result.caption.step(-1),
-  ArrowRight: () => result.caption.step(1),
-  Escape: () => result.caption.clear(),
-};
-const KEYS_ON_WORDS = {
-  Home: () => result.caption.focus(0),
-  End: () => result.caption.focus(result.caption.length - 1),
-};
-
-function handleKey(event) {
-  const isWithin = (id) => part(id).contains(event.target);
-  const action = KEYS[event.key] ?? (isWithin("caption") ? KEYS_ON_WORDS[event.key] : undefined);
-  const isMeantOtherwise = event.altKey || event.ctrlKey || event.metaKey || event.shiftKey;
-  if (!action || !result.caption.length || isMeantOtherwise || isWithin("choices") || isWithin("tools")) return;
-  event.preventDefault();
-  result.player.stop();
-  action();
+function clear() {
+  album.clear();
+  result.tell(t("cleared"), false);
+  part("file").focus(); // the button that had the focus is gone
 }
 
 listenForPhotos(document, receive);
-part("picture").addEventListener("load", fitPhoto);
+listenForKeys(result, part);
+offerLanguages(() => {
+  options.update();
+  show();
+});
+new Camera(part, (photo) => receive(Promise.resolve([photo])));
 part("photo").addEventListener("click", () => result.caption.clear());
-document.addEventListener("keydown", handleKey);
+part("cancel").addEventListener("click", () => cancel(album.current));
+part("cancel-all").addEventListener("click", () => album.pending.forEach(cancel));
+part("clear").addEventListener("click", clear);
+part("save-all").addEventListener("click", () => saveAnswers(album.done));
+part("save-json").addEventListener("click", () => saveAnswers([album.current]));
+part("save-picture").addEventListener("click", () => savePicture(album.current, part("picture"), result.poster));
+part("copy").addEventListener("click", async () => {
+  await copyText(result.poster.words.join(" "), part("copy"));
+  result.tell(t("copied"), false);
+});

@@ -1,94 +1,113 @@
-// What the model says of the present photo: one caption at a time, the model's or the visitor's.
+// What the model says of the photo that is shown: one caption at a time, the model's or the visitor's.
 
+import { extremes } from "./attention.js";
 import { CaptionView } from "./caption.js";
 import { Choices } from "./choices.js";
 import { Comparison } from "./comparison.js";
+import { percent, verdict } from "./confidence.js";
 import { Heatmap } from "./heatmap.js";
+import { t } from "./language.js";
+import { Lens } from "./lens.js";
 import { Player } from "./player.js";
 
 /** Shows answers of the service in the parts of the page that are made for them. */
 export class Result {
-  /** @param {(id: string) => HTMLElement} part Gives an element of the page by its id. */
-  constructor(part) {
+  /**
+   * @param {(id: string) => HTMLElement} part Gives an element of the page by its id.
+   * @param {(change: object) => void} onChoice Called when the visitor chooses another caption to be shown.
+   */
+  constructor(part, onChoice) {
     this.part = part;
     this.heatmap = new Heatmap(part("heatmap"));
-    this.caption = new CaptionView(part("caption"), part("detail"), (index) => this.heatmap.show(index));
+    this.lens = new Lens(part, this.heatmap);
+    this.lens.load([]);
+    this.caption = new CaptionView(part("caption"), part("detail"), (index) => this.lens.show(index));
     this.player = new Player((index) => this.caption.select(index), (playing) => this.showPlaying(playing));
-    this.choices = new Choices(part("choices"), (index) => this.showChoice(index));
-    this.comparison = new Comparison(part("comparison"), part("back"), () => this.goBack());
+    this.choices = new Choices(part("choices"), (index) => onChoice({ chosen: index, score: null }));
+    this.comparison = new Comparison(part("comparison"), part("back"), () => {
+      onChoice({ score: null });
+      part("caption").focus(); // the button that had the focus is gone
+    });
     part("play").addEventListener("click", () => this.togglePlay());
     part("caption").addEventListener("pointerdown", () => this.player.stop());
-    this.clear();
   }
 
-  /** Show nothing. */
-  clear() {
-    this.answer = null;
-    this.choices.load([]);
-    this.show(null, null);
-    this.part("timing").textContent = "";
-  }
-
-  /** Show the answer of POST /v1/captions, its best caption first. */
-  showCaptions(answer) {
-    this.answer = answer;
-    this.choices.load(answer.captions);
-    this.showChoice(0);
-  }
-
-  /** Show one of the model's captions. */
-  showChoice(index) {
-    this.chosen = index;
-    const caption = this.answer.captions[index];
-    this.show(caption, this.answer.attention_grid);
-    this.choices.mark(index);
-    this.showTiming("captioned", this.answer);
-    this.part("picture").alt = caption.text || "Your photo";
-    const found = caption.words.length > 0;
-    this.tell(found ? `Caption: ${caption.text}` : "The model found no words for this photo.", !found);
-  }
-
-  /** Show the answer of POST /v1/scores. */
-  showScore(answer) {
-    this.show(answer.score, answer.attention_grid);
-    this.choices.mark(null);
-    this.part("whose").hidden = false;
-    this.part("caption").setAttribute("aria-label", "Your sentence, word by word");
-    this.tell(this.comparison.show(answer.score, this.answer?.captions[this.chosen] ?? null), false);
-    this.showTiming("scored", answer);
+  /** Show what is known of a photo. */
+  show(photo) {
+    const { answer, score, chosen } = photo;
+    this.choices.load(answer?.captions ?? [], score ? null : chosen);
+    this.comparison.hide();
+    this.part("whose").hidden = !score;
+    this.part("caption").setAttribute("aria-label", t(score ? "sentence_group" : "caption_group"));
+    if (score) this.showScore(score, answer?.captions[chosen]);
+    else if (answer) this.showCaption(answer, chosen);
+    else this.load(null, null);
+    this.showTiming(score ?? answer, score ? "scored_in" : "captioned_in");
   }
 
   /** Tell how things stand; what the page shows anyway is told to screen readers only. */
-  tell(text, visible) {
-    this.part("status").classList.toggle("visually-hidden", !visible);
-    this.part("status").textContent = text;
+  tell(text, isVisible, caption = "") {
+    const english = document.createElement("span");
+    Object.assign(english, { lang: "en", textContent: caption });
+    this.part("status").classList.toggle("visually-hidden", !isVisible);
+    this.part("status").replaceChildren(text, ...(caption ? [" ", english] : []));
   }
 
-  show(caption, grid) {
-    const words = caption?.words ?? [];
+  /** What is shown, for a picture of it. */
+  get poster() {
+    const { caption, lens, heatmap, words } = this;
+    const { active } = caption;
+    const map = active === null ? null : words[active].attention;
+    const told = map && { word: words[active].text, share: percent(extremes([map])[1]) };
+    return {
+      words: words.map((word) => word.text),
+      active: map ? active : null,
+      heatmap: this.part("heatmap"),
+      isSmooth: heatmap.scale === "normalised",
+      note: told && !lens.panel.hidden ? t("picture_heat", told) : this.part("timing").textContent,
+    };
+  }
+
+  showCaption(answer, chosen) {
+    const caption = answer.captions[chosen];
+    const isFound = caption.words.length > 0;
+    this.load(caption, answer.attention_grid);
+    if (isFound) this.tell(t("caption_is"), false, caption.text);
+    else this.tell(t("no_words"), true);
+  }
+
+  showScore({ score, attention_grid: grid }, caption) {
+    this.load(score, grid);
+    this.tell(this.comparison.show(score, caption ?? null), false);
+  }
+
+  load(caption, grid) {
+    this.words = caption?.words ?? [];
     this.player.stop();
-    this.heatmap.load(words.map((word) => word.attention), ...(grid ?? [0, 0]));
-    this.caption.load(words, grid);
-    this.comparison.hide();
-    this.part("whose").hidden = true;
-    this.part("caption").setAttribute("aria-label", "Caption, word by word");
-    this.part("controls").hidden = !words.length;
-    this.part("play").hidden = !grid;
+    this.showPlaying(false);
+    this.heatmap.load(this.words.map((word) => word.attention), ...(grid ?? [0, 0]));
+    this.lens.load(this.words);
+    this.caption.load(this.words, grid);
+    this.part("controls").hidden = !this.words.length;
     this.part("unattending").hidden = Boolean(grid);
+    this.part("verdict").textContent = caption ? verdict(caption) : "";
+    this.part("verdict").classList.toggle("doubtful", Boolean(caption?.needs_review));
   }
 
-  goBack() {
-    this.showChoice(this.chosen);
-    this.part("caption").focus(); // the button that had the focus is gone
-  }
-
-  showTiming(done, { model, timing_ms: times }) {
-    this.part("timing").textContent = `${done} in ${Math.round(times.total)} ms by ${model.name} ${model.version}`;
+  showTiming(answer, key) {
+    if (!answer) {
+      this.part("timing").textContent = "";
+      return;
+    }
+    const model = document.createElement("span");
+    model.translate = false;
+    model.textContent = `${answer.model.name} ${answer.model.version}`;
+    this.part("timing").replaceChildren(t(key, { ms: Math.round(answer.timing_ms.total) }), " · ", model);
   }
 
   showPlaying(playing) {
     this.part("play").classList.toggle("playing", playing);
-    this.part("play-label").textContent = playing ? "Stop" : "Play";
+    this.part("play-label").textContent = t(playing ? "stop" : "play");
   }
 
   togglePlay() {

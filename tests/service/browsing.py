@@ -2,7 +2,7 @@
 
 import base64
 
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import FilePayload, Locator, Page, expect
 
 HOTTEST_CELL = """canvas => {
     const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
@@ -33,8 +33,23 @@ def choose(page: Page, data: bytes, name: str = "photo.png") -> None:
     page.set_input_files("#file", {"name": name, "mimeType": "image/png", "buffer": data})
 
 
+def choose_several(page: Page, photos: dict[str, bytes]) -> None:
+    files: list[FilePayload] = [
+        {"name": name, "mimeType": "image/png", "buffer": data} for name, data in photos.items()
+    ]
+    page.set_input_files("#file", files)
+
+
 def words(page: Page) -> Locator:
     return page.locator("#caption .word")
+
+
+def texts(page: Page) -> Locator:
+    return page.locator("#caption .word > [lang=en]")
+
+
+def thumbnails(page: Page) -> Locator:
+    return page.get_by_role("region", name="Photos of this session").get_by_role("button", name="Photo ")
 
 
 def active(page: Page) -> Locator:
@@ -42,7 +57,7 @@ def active(page: Page) -> Locator:
 
 
 def expect_caption(page: Page, red: int) -> None:
-    expect(words(page)).to_have_text(["a", "photo", "of", "red", str(red)])
+    expect(texts(page)).to_have_text(["a", "photo", "of", "red", str(red)])
     expect(page.locator("#picture")).to_have_attribute("alt", f"a photo of red {red}")
     expect(page.get_by_role("status")).to_have_text(f"Caption: a photo of red {red}")
     expect(page.locator("#timing")).to_contain_text("captioned in")

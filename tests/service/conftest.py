@@ -30,6 +30,8 @@ FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--use-fake-device-for-media-stream",  # a camera that shows a test picture
+    "--use-fake-ui-for-media-stream",
 ]
 
 
@@ -131,9 +133,10 @@ def open_page(browser: Browser, app: Flask, serve: Serve) -> Iterator[OpenPage]:
             if urlsplit(request.url).netloc not in (urlsplit(url).netloc, "") and request.url[:5] != "blob:":
                 complaints.append(f"asked {request.url}")
 
-        def open_it(path: str = "/", refused: str = "", **options: Any) -> Page:
-            """Open the page; `refused` is the status of which the console may complain."""
+        def open_it(path: str = "/", refused: str = "", failed: str = "", **options: Any) -> Page:
+            """Open the page; the console may complain of the status `refused` and of the network's error `failed`."""
             expected.extend([f"status of {refused}"] if refused else [])
+            expected.extend([failed] if failed else [])
             page = browser.new_page(**options)
             page.on("console", watch)
             page.on("pageerror", lambda error: complaints.append(str(error)))

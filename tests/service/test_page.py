@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.service.browsing import HOTTEST_CELL, active, choose, expect_caption, expect_heat, give, words
+from tests.service.browsing import HOTTEST_CELL, active, choose, expect_caption, expect_heat, give, texts, words
 from tests.service.fakes import CELLS
 
 MakePhoto = Callable[..., bytes]
@@ -67,7 +67,7 @@ def test_pointing_at_a_word_shows_where_the_model_looked(open_page: OpenPage, ph
         words(page).nth(index).hover()
         expect_heat(page, cell)
         expect(active(page)).to_have_count(1)
-    expect(page.locator("#detail")).to_have_text("200 29% sure · peak 60% of attention, in the lower right")
+    expect(page.locator("#detail")).to_have_text("200 29% sure · looked mostly at the lower right, peak\u00a060%")
     page.mouse.move(0, 0)
     expect_heat(page, None)
     expect(page.locator("#detail")).to_contain_text("Point at a word")
@@ -115,7 +115,7 @@ def test_a_caption_is_one_tab_stop(open_page: OpenPage, photo: MakePhoto) -> Non
     expect(words(page)).to_have_count(5)
     words(page).nth(2).focus()
     page.keyboard.press("Tab")
-    expect(page.locator("#play")).to_be_focused()
+    expect(page.get_by_role("button", name="Copy caption")).to_be_focused()
     page.keyboard.press("Shift+Tab")
     expect(words(page).nth(2)).to_be_focused()
 
@@ -143,6 +143,16 @@ def test_playing_shows_each_word_in_turn(open_page: OpenPage, photo: MakePhoto) 
     expect_heat(page, None)
 
 
+def test_space_on_a_word_plays_and_stops(open_page: OpenPage, photo: MakePhoto) -> None:
+    page = open_page()
+    choose(page, photo())
+    words(page).nth(2).focus()
+    page.keyboard.press("Space")
+    expect(page.locator("#play")).to_have_text("Stop")
+    page.keyboard.press("Space")
+    expect(page.locator("#play")).to_have_text("Play")
+
+
 @pytest.mark.parametrize("key", ["Space", "Escape", "ArrowRight"])
 def test_playing_stops(open_page: OpenPage, photo: MakePhoto, key: str) -> None:
     page = open_page()
@@ -161,66 +171,10 @@ def test_playing_stops(open_page: OpenPage, photo: MakePhoto, key: str) -> None:
 def test_words_say_what_they_mean(open_page: OpenPage, photo: MakePhoto) -> None:
     page = open_page()
     choose(page, photo())
-    name = "photo: 61% sure, peak 60% of attention, in the upper right"
-    expect(page.get_by_role("button", name=name)).to_have_text("photo")
-
-
-def test_a_text_file_is_refused_with_the_service_s_words(open_page: OpenPage, photo: MakePhoto) -> None:
-    page = open_page(refused="415")
-    choose(page, b"Dear diary", "diary.txt")
-    expect(page.get_by_role("alert")).to_contain_text("Unsupported image")
-    expect(page.get_by_role("alert")).to_contain_text("JPEG")
-    expect(page.locator("#result")).to_be_hidden()
-    choose(page, photo(5))
-    expect_caption(page, 5)
-    expect(page.get_by_role("alert")).to_be_hidden()
-
-
-def test_a_large_file_is_not_even_sent(open_page: OpenPage) -> None:
-    page = open_page()
-    sent: list[str] = []
-    page.on("request", lambda request: sent.append(request.method))
-    choose(page, bytes(2**20 + 2**18))
-    expect(page.get_by_role("alert")).to_contain_text("That file has 1.3 MiB; this service takes up to 1.0 MiB.")
-    assert "POST" not in sent
-
-
-@pytest.mark.parametrize(
-    ("kind", "words"), [("paste", "no photo in the clipboard"), ("drop", "Only a file can be dropped")]
-)
-def test_nothing_to_show_is_said(open_page: OpenPage, kind: str, words: str) -> None:
-    page = open_page()
-    give(page, kind, "", b"")
-    expect(page.get_by_role("alert")).to_contain_text(words)
-
-
-def test_a_service_that_is_gone_is_said(open_page: OpenPage, photo: MakePhoto) -> None:
-    page = open_page()
-    page.evaluate("() => { window.fetch = () => Promise.reject(new TypeError('gone')); }")
-    choose(page, photo())
-    expect(page.get_by_role("alert")).to_contain_text("could not be reached")
-
-
-def test_a_new_photo_replaces_one_that_is_on_its_way(open_page: OpenPage, photo: MakePhoto) -> None:
-    page = open_page()
-    page.evaluate(
-        """() => {
-            const send = window.fetch;
-            window.fetch = (url, options) => {
-                window.fetch = send;
-                window.aborted = false;
-                options.signal.addEventListener("abort", () => { window.aborted = true; });
-                const late = () => send(url, { ...options, signal: null });  // as if the abort came too late
-                return new Promise((resolve) => setTimeout(resolve, 300)).then(late);
-            };
-        }"""
-    )
-    choose(page, photo(1))
-    choose(page, photo(2))
-    expect_caption(page, 2)
-    assert page.evaluate("window.aborted")
-    page.wait_for_timeout(500)
-    expect_caption(page, 2)
+    name = "photo 61% sure, looked mostly at the upper right, peak 60%"
+    expect(page.get_by_role("button", name=name)).to_have_attribute("aria-pressed", "false")
+    words(page).nth(1).focus()
+    expect(page.get_by_role("button", name=name, pressed=True)).to_be_focused()
 
 
 def test_names_and_captions_are_never_markup(open_page: OpenPage, photo: MakePhoto) -> None:
@@ -233,6 +187,7 @@ def test_names_and_captions_are_never_markup(open_page: OpenPage, photo: MakePho
                 "captions": [
                     {
                         "text": "<b>bold</b>",
+                        "log_prob": 0,
                         "words": [{"text": "<b>bold</b>", "log_prob": 0, "attention": None}],
                     }
                 ],
@@ -241,19 +196,22 @@ def test_names_and_captions_are_never_markup(open_page: OpenPage, photo: MakePho
             }
         ),
     )
-    choose(page, photo(), "<img src=x onerror=alert(1)>.png")
-    expect(words(page)).to_have_text(["<b>bold</b>"])
+    name = "<img src=x onerror=alert(1)>.png"
+    choose(page, photo(), name)
+    expect(texts(page)).to_have_text(["<b>bold</b>"])
     words(page).first.hover()
     expect(page.locator("#detail")).to_have_text("<b>bold</b> 100% sure")
-    expect(page.locator("#timing")).to_have_text("captioned in 1 ms by <img src=x> <b>1</b>")
+    expect(page.locator("#timing")).to_have_text("captioned in 1 ms · <img src=x> <b>1</b>")
     expect(page.locator("#play")).to_be_hidden()
+    expect(page.locator("#strip li button")).to_have_attribute("title", name)
+    assert page.locator("main b b, img[src=x]").count() == 0
 
 
 def test_a_caption_without_words_is_said(open_page: OpenPage, photo: MakePhoto) -> None:
     page = open_page()
     answer = {
         "model": {"name": "mute", "version": "1"},
-        "captions": [{"text": "", "words": []}],
+        "captions": [{"text": "", "log_prob": 0, "words": []}],
         "attention_grid": [7, 7],
         "timing_ms": {"total": 1},
     }

@@ -1,0 +1,48 @@
+// Photos on their way to the service and back.
+
+import { requestCaptions, requestScore } from "./api.js";
+import { checkSize } from "./limits.js";
+import { Problem } from "./problem.js";
+import { Queue } from "./queue.js";
+import { persist } from "./retry.js";
+
+const AT_ONCE = 2;
+const queue = new Queue(AT_ONCE);
+
+/** Ask for captions of a photo, instead of what was asked before; its state tells the rest. */
+export async function caption(photo, fields) {
+  const signal = photo.begin();
+  photo.become("waiting");
+  try {
+    checkSize(photo.blob);
+    photo.answer = await queue.run(() => patiently(photo, fields, signal), signal);
+    Object.assign(photo, { chosen: 0, score: null });
+    photo.become("done");
+  } catch (error) {
+    if (!signal.aborted) photo.become("failed", { problem: Problem.of(error) });
+  }
+}
+
+/** Stop asking for captions of a photo. */
+export function cancel(photo) {
+  photo.begin();
+  photo.become("cancelled", { problem: new Problem("cancelled") });
+}
+
+/** Ask for the score of a sentence; `onPause` is called when the service makes it wait. */
+export async function score(photo, text, onPause) {
+  photo.scoring.abort();
+  photo.scoring = new AbortController();
+  const { signal } = photo.scoring;
+  const ask = () => requestScore(photo.blob, text, signal);
+  photo.score = await persist(ask, signal, onPause, photo.impatience);
+  photo.onChange();
+}
+
+function patiently(photo, fields, signal) {
+  const ask = () => {
+    photo.become("working");
+    return requestCaptions(photo.blob, fields, signal);
+  };
+  return persist(ask, signal, (problem, seconds) => photo.become("paused", { problem, seconds }), photo.impatience);
+}
