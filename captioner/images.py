@@ -21,6 +21,7 @@ from captioner.errors import ImageTooLargeError, InvalidImageError, OptionError,
 
 SUPPORTED_FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP")
 MAX_SCANS = 64  # of a JPEG: a progressive photo has about ten, and each may cost a pass over all pixels
+MAX_RLE_BYTES = 2**21  # of a run-length coded BMP: Pillow decodes it in Python, some seconds for 20 MiB
 MEBIBYTE = 2**20
 
 
@@ -138,6 +139,7 @@ def read_image(data: bytes, limits: ImageLimits = DEFAULT_LIMITS) -> Image.Image
     except Exception as error:  # noqa: BLE001 - whatever it is, the bytes caused it
         _refuse(reader, error)
     _check_size(source.width, source.height, limits)
+    _check_effort(source, len(data))
     try:
         source.load()
         image = _to_rgb(source)
@@ -197,6 +199,14 @@ def _check_size(width: int, height: int, limits: ImageLimits) -> None:
         raise InvalidImageError(f"{given}; at least {limits.min_side} on a side are needed")
     if long > limits.max_aspect * short:
         raise InvalidImageError(f"{given}; a side may be at most {limits.max_aspect:g} times the other")
+
+
+def _check_effort(image: Image.Image, size: int) -> None:
+    if size > MAX_RLE_BYTES and any(tile[0] == "bmp_rle" for tile in image.tile):
+        raise ImageTooLargeError(
+            f"the run-length coded BMP image has {size / MEBIBYTE:.2f} MiB; "
+            f"at most {MAX_RLE_BYTES / MEBIBYTE:.2f} MiB are allowed"
+        )
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
