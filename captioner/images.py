@@ -13,7 +13,7 @@ from typing import NoReturn
 
 import numpy as np
 import torch
-from PIL import BmpImagePlugin, GifImagePlugin, Image, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
+from PIL import BmpImagePlugin, GifImagePlugin, Image, ImageFile, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 from torch import Tensor
 
 from captioner.config import ImageConfig
@@ -71,7 +71,7 @@ class _Reader:
 
     format: str
     matches: Callable[[bytes], bool]
-    open: Callable[[io.BytesIO], Image.Image]
+    open: Callable[[io.BytesIO], ImageFile.ImageFile]
 
 
 # Not Image.open(): it compares the size with a limit that is global to the process, and warns.
@@ -201,7 +201,7 @@ def _check_size(width: int, height: int, limits: ImageLimits) -> None:
         raise InvalidImageError(f"{given}; a side may be at most {limits.max_aspect:g} times the other")
 
 
-def _check_effort(image: Image.Image, size: int) -> None:
+def _check_effort(image: ImageFile.ImageFile, size: int) -> None:
     if size > MAX_RLE_BYTES and any(tile[0] == "bmp_rle" for tile in image.tile):
         raise ImageTooLargeError(
             f"the run-length coded BMP image has {size / MEBIBYTE:.2f} MiB; "
