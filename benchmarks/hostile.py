@@ -267,7 +267,15 @@ def shoot_target(random: Random, paths: Sequence[str]) -> Shot:
     """Return an address that is odd, with a method that may be."""
     path = random.choice(paths)
     nasty = quote(random.choice(NASTY), safe="/")
-    odd = (path + "/", path + "%00", "//" + path, path + "/../..", f"/static/{nasty}", "/" + nasty, path + "?" + nasty)
+    odd: tuple[str, ...] = (
+        path + "/",
+        path + "%00",
+        "//" + path,
+        path + "/../..",
+        f"/static/{nasty}",
+        "/" + nasty,
+        path + "?" + nasty,
+    )
     odd += ("http://other.example" + path, "/static/%2e%2e/%2e%2e/app.py", "/static/..%5capp.py", "*", path + ";a=b")
     return Shot("target", request_bytes(random.choice(METHODS), random.choice(odd)), proper=False)
 
