@@ -215,7 +215,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         return _sixteen_to_eight_bits(image).convert("RGB")
     if not image.has_transparency_data:
         return image.convert("RGB")
-    layer = image.convert("RGBA")
+    layer = image if image.mode == "RGBA" else image.convert("RGBA")  # convert() would copy it
     canvas = Image.new("RGB", layer.size, "white")
     canvas.paste(layer, mask=layer.getchannel("A"))  # so that colour hidden under full transparency stays hidden
     return canvas
