@@ -1,5 +1,7 @@
 """Traces: a span per request, its parts within, as part of the caller's trace."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -88,6 +90,12 @@ def test_tracing_that_is_not_installed_is_said_at_the_start(monkeypatch: pytest.
     settings = Settings(tracing=True)
     with pytest.raises(ConfigError, match=r"captioner\[tracing\]"):
         equip(create_app(FakePredictor(), settings), Metrics(), settings)
+
+
+def test_the_service_runs_without_opentelemetry() -> None:
+    code = "import sys; sys.modules['opentelemetry'] = None; import service.tracing as t; print(t.INSTALLED)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    assert done.stdout == "False\n"
 
 
 def test_tracing_is_switched_on_by_its_setting(monkeypatch: pytest.MonkeyPatch, exporter: InMemorySpanExporter) -> None:
