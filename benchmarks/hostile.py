@@ -1,7 +1,9 @@
 """Hostile files and requests: the same for the same numbers, so that what did harm can be repeated."""
 
+import base64
 import io
 import json
+import re
 import struct
 import zlib
 from collections.abc import Callable, Sequence
@@ -14,6 +16,7 @@ from PIL import Image, ImageDraw
 
 PATHS = ("/", "/v1/captions", "/v1/scores", "/livez", "/readyz", "/metrics", "/openapi.json", "/static/page.js")
 UPLOADS = ("/v1/captions?beam_size=1&max_length=3", "/v1/scores?text=a+dog")
+NAMES = ("flickr8k", "captioner", "fake", "1")  # to put in place of a path's variables
 BOUNDARY = b"line"
 EXTREMES = (0, 1, 2, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
 METHODS = (b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS", b"TRACE", b"get", b"X" * 999)
@@ -256,6 +259,28 @@ def shoot_json(random: Random, paths: Sequence[str]) -> Shot:
     return Shot("json", request_bytes(b"POST", random.choice(paths), body, [b"Content-Type: application/json"]), True)
 
 
+def shoot_encoded(random: Random, paths: Sequence[str]) -> Shot:
+    """Return a damaged photo in base64 within JSON, as several interfaces take it, perhaps with an odd option."""
+    data = mutate(random, random.choice(list(seeds().values())))
+    text = base64.b64encode(data).decode()[random.choice((0, 0, 0, 1)) :]
+    extra: object = random.choice((*NASTY, 1, {}, [], None))
+    tensor = {
+        "name": "image",
+        "shape": random.choice(([1], [1], [2], [-1], extra)),
+        "datatype": "BYTES",
+        "data": [text],
+    }
+    bodies: tuple[dict[str, object], ...] = (
+        {"inputs": text, "parameters": random.choice(({}, {random.choice(("max_new_tokens", "x")): extra}))},
+        {"inputs": [tensor], "id": random.choice(("1", extra))},
+        {random.choice(("image", "images", "data")): random.choice((text, [text, text], [{"data": text}], extra))},
+    )
+    body = json.dumps(random.choice(bodies)).encode()
+    taking = [path for path in paths if path.endswith(("/captions", "/hf", "/infer", "/heatmaps"))]
+    sent = request_bytes(b"POST", random.choice(taking or paths), body, [b"Content-Type: application/json"])
+    return Shot("encoded", sent, proper=True)
+
+
 def shoot_large(random: Random, paths: Sequence[str]) -> Shot:
     """Return a photo that is much too large, or a field that is."""
     data, field = seeds()["bmp"] + bytes(random.choice((10**6, 2 * 10**6))), b"a" * random.choice((10**5, 10**6))
@@ -295,11 +320,12 @@ def shoot_bytes(random: Random, paths: Sequence[str]) -> Shot:
     return Shot("bytes", random.choice((mutate(random, whole), random.randbytes(300))), proper=False)
 
 
-REQUESTS = (shoot_form, shoot_fields, shoot_json, shoot_large, shoot_target, shoot_header, shoot_bytes)
+REQUESTS = (shoot_form, shoot_fields, shoot_json, shoot_encoded, shoot_large, shoot_target, shoot_header, shoot_bytes)
 
 
 def shot(seed: int, number: int, paths: Sequence[str] = PATHS) -> Shot:
     """Return a shot, the same for the same numbers and paths."""
     random = Random(f"{seed} {number}")  # noqa: S311 - no secret is made
     shoot = shoot_file if number % 2 == 0 else random.choice(REQUESTS)
-    return shoot(random, paths)
+    name = random.choice(NAMES)
+    return shoot(random, [re.sub(r"<[^>]+>|\{[^}]+\}", name, path) for path in paths])

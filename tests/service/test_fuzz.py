@@ -96,7 +96,7 @@ def test_shots_can_be_repeated_and_are_of_all_kinds() -> None:
     assert shots != [shot(1, number) for number in range(COUNT)]
     kinds = {shot.kind for shot in shots}
     assert kinds >= {f"file: {kind.split()[0]}" for kind in seeds()}
-    assert kinds >= {"form", "fields", "json", "large", "target", "header", "bytes"}
+    assert kinds >= {"form", "fields", "json", "encoded", "large", "target", "header", "bytes"}
 
 
 def test_most_mutations_change_a_file() -> None:
