@@ -13,7 +13,7 @@ from typing import NoReturn
 
 import numpy as np
 import torch
-from PIL import BmpImagePlugin, GifImagePlugin, Image, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
+from PIL import BmpImagePlugin, GifImagePlugin, Image, ImageFile, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 from torch import Tensor
 
 from captioner.config import ImageConfig
@@ -21,6 +21,7 @@ from captioner.errors import ImageTooLargeError, InvalidImageError, OptionError,
 
 SUPPORTED_FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP")
 MAX_SCANS = 64  # of a JPEG: a progressive photo has about ten, and each may cost a pass over all pixels
+MAX_RLE_BYTES = 2**21  # of a run-length coded BMP: Pillow decodes it in Python, some seconds for 20 MiB
 MEBIBYTE = 2**20
 
 
@@ -70,7 +71,7 @@ class _Reader:
 
     format: str
     matches: Callable[[bytes], bool]
-    open: Callable[[io.BytesIO], Image.Image]
+    open: Callable[[io.BytesIO], ImageFile.ImageFile]
 
 
 # Not Image.open(): it compares the size with a limit that is global to the process, and warns.
@@ -138,6 +139,7 @@ def read_image(data: bytes, limits: ImageLimits = DEFAULT_LIMITS) -> Image.Image
     except Exception as error:  # noqa: BLE001 - whatever it is, the bytes caused it
         _refuse(reader, error)
     _check_size(source.width, source.height, limits)
+    _check_effort(source, len(data))
     try:
         source.load()
         image = _to_rgb(source)
@@ -199,13 +201,21 @@ def _check_size(width: int, height: int, limits: ImageLimits) -> None:
         raise InvalidImageError(f"{given}; a side may be at most {limits.max_aspect:g} times the other")
 
 
+def _check_effort(image: ImageFile.ImageFile, size: int) -> None:
+    if size > MAX_RLE_BYTES and any(tile[0] == "bmp_rle" for tile in image.tile):
+        raise ImageTooLargeError(
+            f"the run-length coded BMP image has {size / MEBIBYTE:.2f} MiB; "
+            f"at most {MAX_RLE_BYTES / MEBIBYTE:.2f} MiB are allowed"
+        )
+
+
 def _to_rgb(image: Image.Image) -> Image.Image:
     """Return a new RGB image of the same pixels, with transparency laid on white."""
     if image.mode.startswith("I"):
         return _sixteen_to_eight_bits(image).convert("RGB")
     if not image.has_transparency_data:
         return image.convert("RGB")
-    layer = image.convert("RGBA")
+    layer = image if image.mode == "RGBA" else image.convert("RGBA")  # convert() would copy it
     canvas = Image.new("RGB", layer.size, "white")
     canvas.paste(layer, mask=layer.getchannel("A"))  # so that colour hidden under full transparency stays hidden
     return canvas

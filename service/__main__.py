@@ -1,6 +1,5 @@
 """``python -m service``: load the model, then serve it."""
 
-import logging
 import os
 import signal
 import sys
@@ -10,18 +9,24 @@ from types import FrameType
 from captioner.errors import CaptionerError
 from captioner.predictor import CaptionPredictor
 from service.app import create_app
+from service.logs import start_logging
+from service.metrics import Metrics
 from service.server import addresses, open_server
 from service.settings import read_settings
+from service.telemetry import equip
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Serve until Ctrl-C or SIGTERM, and return the exit status."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     signal.signal(signal.SIGTERM, _stop)
     try:
         settings = read_settings(argv, os.environ)
+        start_logging(settings)
         predictor = CaptionPredictor.from_checkpoint(settings.checkpoint, threads=settings.inference_threads)
-        server = open_server(create_app(predictor, settings), settings)
+        metrics = Metrics()
+        app = create_app(predictor, settings)
+        equip(app, metrics, settings)
+        server = open_server(app, settings)
         print("Captioner is ready:", *addresses(server), flush=True)
         server.run()
     except (CaptionerError, OSError) as error:

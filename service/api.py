@@ -13,6 +13,7 @@ from service import options, payloads
 from service.batching import Inference, InferenceThread, Predictor
 from service.errors import request_id
 from service.settings import Settings
+from service.tracing import span
 
 
 @dataclass(frozen=True)
@@ -40,9 +41,11 @@ def create_api(predictor: Predictor, settings: Settings) -> Blueprint:
     def infer(data: bytes, call: Callable[[Image], Inference]) -> Work:
         with inference.place():
             start = time.perf_counter()
-            image = read_image(data, limits)
+            with span("decode"):
+                image = read_image(data, limits)
             decode_seconds = time.perf_counter() - start
-            return Work(image, call(image), decode_seconds)
+            with span("inference"):
+                return Work(image, call(image), decode_seconds)
 
     @api.post("/v1/captions")
     def make_captions() -> Response:

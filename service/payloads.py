@@ -82,7 +82,7 @@ def read_fields(request: Request) -> CombinedMultiDict[str, str]:
 def _form(request: Request) -> MultiDict[str, str]:
     if request.mimetype != "multipart/form-data":
         return MultiDict()
-    return MultiDict((name, text) for name, text in request.form.items(multi=True) if name != IMAGE_FIELD)
+    return MultiDict((name or "", text) for name, text in request.form.items(multi=True) if name != IMAGE_FIELD)
 
 
 def image_payload(image: Image) -> dict[str, Any]:

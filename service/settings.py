@@ -10,6 +10,14 @@ from captioner.decoding import DecodingOptions
 from captioner.errors import ConfigError
 
 PREFIX = "CAPTIONER_"
+LOG_FORMATS = ("text", "json")
+LOG_LEVELS = ("debug", "info", "warning", "error")
+
+
+def _truth(text: str) -> bool:
+    if text not in ("true", "false"):
+        raise ValueError(text)
+    return text == "true"
 
 
 def _row(meaning: str, read: Callable[[str], Any] = int) -> dict[str, Any]:
@@ -35,6 +43,10 @@ class Settings:
     max_upload_bytes: int = field(default=20 * 2**20, metadata=_row("most bytes of an uploaded image"))
     beam_size: int = field(default=5, metadata=_row("beams of the search when a request does not say"))
     max_length: int = field(default=20, metadata=_row("most words of a caption when a request does not say"))
+    metrics: bool = field(default=True, metadata=_row("whether /metrics answers, for Prometheus", _truth))
+    tracing: bool = field(default=False, metadata=_row("whether traces are sent, by OpenTelemetry", _truth))
+    log_format: str = field(default="text", metadata=_row("form of the log: text or json", str))
+    log_level: str = field(default="info", metadata=_row("least event to log: debug, info, warning or error", str))
 
     def __post_init__(self) -> None:
         if not self.host:
@@ -45,6 +57,8 @@ class Settings:
         _check_range("server_threads", self.server_threads, 2, 1024)
         _check_range("max_waiting", self.max_waiting, 1, self.server_threads - 1, " (some threads must stay free)")
         _check_range("max_upload_bytes", self.max_upload_bytes, 1024, 2**30)
+        _check_choice("log_format", self.log_format, LOG_FORMATS)
+        _check_choice("log_level", self.log_level, LOG_LEVELS)
         self.options()
 
     def options(self) -> DecodingOptions:
@@ -59,6 +73,11 @@ class Settings:
 def _check_range(name: str, value: int, low: int, high: int, why: str = "") -> None:
     if not low <= value <= high:
         raise ConfigError(f"{name} is {value}; it must be between {low} and {high}{why}")
+
+
+def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:
+    if value not in choices:
+        raise ConfigError(f"{name} is {value!r}; it must be {' or '.join(choices)}")
 
 
 DEFAULT_SETTINGS = Settings()
@@ -91,7 +110,7 @@ def read_settings(argv: Sequence[str] | None, environ: Mapping[str, str]) -> Set
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m service", description="Serve captions and the web page.")
     for row in fields(Settings):
-        default = "none" if row.default is None else row.default
+        default = "none" if row.default is None else str(row.default).lower() if row.type is bool else row.default
         text = f"{row.metadata['meaning']} (default: {default}; or set {_variable(row.name)})"
         parser.add_argument(_flag(row.name), help=text, metavar="N" if row.metadata["read"] is int else "TEXT")
     return parser
@@ -109,4 +128,5 @@ def _read(source: str, text: str, read: Callable[[str], Any]) -> Any:
     try:
         return read(text)
     except ValueError:
-        raise ConfigError(f"{source} is {text!r}; it must be a whole number") from None
+        must = "true or false" if read is _truth else "a whole number"
+        raise ConfigError(f"{source} is {text!r}; it must be {must}") from None

@@ -23,7 +23,7 @@ from captioner.errors import (
     OptionError,
     UnsupportedImageError,
 )
-from captioner.images import MAX_SCANS, ImageLimits, ImageTransform, read_image
+from captioner.images import MAX_RLE_BYTES, MAX_SCANS, ImageLimits, ImageTransform, read_image
 
 Pixels = NDArray[np.uint8]
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
@@ -358,6 +358,20 @@ def test_a_jpeg_of_endless_scans_is_refused() -> None:
     assert read_image(data[:last] + scan * 3 + b"\xff\xd9").size == (48, 32)
     with pytest.raises(InvalidImageError, match="scans"):
         read_image(data[:last] + scan * (MAX_SCANS + 1) + b"\xff\xd9")
+
+
+def run_length_bmp(side: int, runs: bytes) -> bytes:
+    start = 14 + 40 + 1024
+    head = struct.pack("<2sIHHI", b"BM", start + len(runs), 0, 0, start)
+    info = struct.pack("<IiiHHIIiiII", 40, side, side, 1, 8, 1, len(runs), 0, 0, 256, 0)
+    return head + info + bytes(range(256)) * 4 + runs
+
+
+def test_run_lengths_are_decoded_slowly_and_so_must_be_few() -> None:
+    runs = b"\x10\x07\0\0" * 16 + b"\0\1"  # sixteen pixels of colour 7, end of line; end of picture
+    assert read_image(run_length_bmp(16, runs)).getpixel((3, 3)) == (30, 29, 28)  # blue comes first
+    with pytest.raises(ImageTooLargeError, match="run-length"):
+        read_image(run_length_bmp(16, runs + bytes(MAX_RLE_BYTES)))
 
 
 SEEDS = {

@@ -26,6 +26,11 @@ def test_a_flag_wins_over_the_environment() -> None:
     assert settings == expected
 
 
+def test_truth_is_written_out() -> None:
+    settings = read_settings(["--metrics", "false", "--tracing", "true"], {"CAPTIONER_METRICS": "true"})
+    assert (settings.metrics, settings.tracing) == (False, True)
+
+
 @pytest.mark.parametrize(
     ("flags", "environ", "words"),
     [
@@ -43,6 +48,10 @@ def test_a_flag_wins_over_the_environment() -> None:
         (["--max-upload-bytes", "5"], {}, ("max_upload_bytes is 5",)),
         (["--beam-size", "51"], {}, ("beam_size is 51", "between 1 and 50")),
         (["--max-length", "0"], {}, ("max_length is 0",)),
+        (["--metrics", "yes"], {}, ("--metrics", "'yes'", "true or false")),
+        ([], {"CAPTIONER_TRACING": "1"}, ("CAPTIONER_TRACING", "'1'", "true or false")),
+        (["--log-format", "xml"], {}, ("log_format is 'xml'", "text or json")),
+        (["--log-level", "loud"], {}, ("log_level is 'loud'", "debug or info or warning or error")),
     ],
 )
 def test_what_does_not_fit_is_explained(flags: list[str], environ: dict[str, str], words: tuple[str, ...]) -> None:
