@@ -6,8 +6,12 @@ from flask import Flask, Response
 from flask.json.provider import DefaultJSONProvider
 
 from service.api import create_api
-from service.batching import Predictor
+from service.batching import InferenceThread, Predictor
+from service.captioning import Captioning
 from service.errors import register_errors, request_id
+from service.fetching import Fetcher
+from service.heatmaps import create_heatmaps
+from service.observer import Observer, Silence
 from service.pages import create_pages
 from service.payloads import MemoryRequest
 from service.settings import DEFAULT_SETTINGS, Settings
@@ -27,6 +31,7 @@ CONTENT_SECURITY_POLICY = "; ".join(
         "frame-ancestors 'none'",
     )
 )
+SILENCE = Silence()
 SECURITY_HEADERS = {
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,
     "Cross-Origin-Opener-Policy": "same-origin",
@@ -52,12 +57,13 @@ class FiniteJSONProvider(DefaultJSONProvider):
         return super().dumps(obj, allow_nan=False, **kwargs)
 
 
-def create_app(predictor: Predictor, settings: Settings = DEFAULT_SETTINGS) -> Flask:
+def create_app(predictor: Predictor, settings: Settings = DEFAULT_SETTINGS, observer: Observer = SILENCE) -> Flask:
     """Return the application.
 
     Args:
         predictor: The model that makes the captions.
         settings: How the service runs.
+        observer: Hears what happens.
     """
     app = MemoryFlask(__name__, template_folder="static")
     app.json = FiniteJSONProvider(app)
@@ -67,7 +73,10 @@ def create_app(predictor: Predictor, settings: Settings = DEFAULT_SETTINGS) -> F
         MAX_FORM_PARTS=MAX_FORM_PARTS,
     )
     register_errors(app)
-    app.register_blueprint(create_api(predictor, settings))
+    captioning = Captioning(InferenceThread(predictor, settings.max_waiting), settings, observer)
+    fetcher = Fetcher.from_settings(settings)
+    app.register_blueprint(create_api(captioning, fetcher, settings))
+    app.register_blueprint(create_heatmaps(captioning, fetcher, settings))
     app.register_blueprint(create_pages(settings))
     app.after_request(_add_headers)
     return app

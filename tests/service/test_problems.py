@@ -49,7 +49,7 @@ def assert_problem(response: TestResponse, status: int, *words: str) -> None:
     ],
 )
 def test_forms_without_exactly_one_image(client: FlaskClient, body: bytes, words: tuple[str, ...]) -> None:
-    response = client.post(URL, data=body, content_type="multipart/form-data; boundary=line")
+    response = client.post("/v1/scores", data=body, content_type="multipart/form-data; boundary=line")
     assert_problem(response, 400, *words)
     assert response.get_json()["type"] == "urn:captioner:problem:bad-upload"
 
