@@ -38,7 +38,8 @@ def create_api(captioning: Captioning, fetcher: Fetcher, settings: Settings) -> 
         answer = jsonify(name=model.name, version=model.version, sha256=model.sha256 or None, **model.details)
         answer.add_etag()
         answer.headers["Cache-Control"] = "no-cache"
-        return answer.make_conditional(request)
+        answer.make_conditional(request)
+        return answer
 
     @api.get("/livez")
     def tell_alive() -> Response:

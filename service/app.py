@@ -5,11 +5,13 @@ from typing import Any
 from flask import Flask, Response
 from flask.json.provider import DefaultJSONProvider
 
+from service.adapters import create_adapters
 from service.api import create_api
 from service.batching import InferenceThread, Predictor
 from service.captioning import Captioning
 from service.errors import register_errors, request_id
 from service.fetching import Fetcher
+from service.guard import guard
 from service.heatmaps import create_heatmaps
 from service.observer import Observer, Silence
 from service.pages import create_pages
@@ -77,8 +79,11 @@ def create_app(predictor: Predictor, settings: Settings = DEFAULT_SETTINGS, obse
     fetcher = Fetcher.from_settings(settings)
     app.register_blueprint(create_api(captioning, fetcher, settings))
     app.register_blueprint(create_heatmaps(captioning, fetcher, settings))
+    for adapter in create_adapters(captioning, settings):
+        app.register_blueprint(adapter)
     app.register_blueprint(create_pages(settings))
     app.after_request(_add_headers)
+    guard(app, settings)
     return app
 
 
