@@ -16,6 +16,7 @@ from service.heatmaps import create_heatmaps
 from service.observer import Observer, Silence
 from service.pages import create_pages
 from service.payloads import MemoryRequest
+from service.reference import create_reference
 from service.settings import DEFAULT_SETTINGS, Settings
 
 FORM_OVERHEAD = 64 * 1024  # bytes that a form may need around the image: boundaries, part headers, options
@@ -81,6 +82,7 @@ def create_app(predictor: Predictor, settings: Settings = DEFAULT_SETTINGS, obse
     app.register_blueprint(create_heatmaps(captioning, fetcher, settings))
     for adapter in create_adapters(captioning, settings):
         app.register_blueprint(adapter)
+    app.register_blueprint(create_reference(settings))
     app.register_blueprint(create_pages(settings))
     app.after_request(_add_headers)
     guard(app, settings)

@@ -130,7 +130,7 @@ def _image_parts(request: Request, most: int) -> list[bytes]:
         return [image.read() for image in images]
     if images:
         allowed = "send one image per request, as the part" if most == 1 else f"send at most {most} images, each a part"
-        raise BadUploadError(f"the form has several files, {len(list(files.values()))}; {allowed} 'image'")
+        raise BadUploadError(f"the form has several files, {len(list(files.items(multi=True)))}; {allowed} 'image'")
     if IMAGE_FIELD in request.form:
         raise BadUploadError("the form part 'image' is text; send it as a file, with a file name")
     raise BadUploadError("the form has no file part named 'image'; put the image there")

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from flask import Blueprint, Response, current_app, jsonify, request
@@ -37,7 +37,7 @@ def create_v2(captioning: Captioning, settings: Settings) -> Blueprint:
 
     @adapter.get("/v2")
     def tell_server() -> Response:
-        return jsonify(name="captioner", version=version("captioner"), extensions=[])
+        return jsonify(name="captioner", version=_own_version(), extensions=[])
 
     @adapter.get("/v2/health/live")
     def tell_live() -> Response:
@@ -78,6 +78,13 @@ def create_v2(captioning: Captioning, settings: Settings) -> Blueprint:
     speak(adapter, lambda problem: {"error": problem["detail"]})
     never_store(adapter)
     return adapter
+
+
+def _own_version() -> str:
+    try:
+        return version("captioner")
+    except PackageNotFoundError:  # it runs from a folder of sources
+        return "unversioned"
 
 
 def _native_readiness() -> int:
