@@ -22,6 +22,7 @@ PORTS = {"https": 443, "http": 80}
 MAX_URL = 2000  # characters
 MAX_FETCHES = 4  # at the same time, so that slow hosts cannot take all threads
 MEBIBYTE = 2**20
+UNICAST = ipaddress.ip_network("2000::/3")  # all that is routed of IPv6
 NAT64 = ipaddress.ip_network("64:ff9b::/96")  # its addresses hold one of IPv4, which may be private
 
 Resolve = Callable[[str, int], Sequence[str]]
@@ -34,7 +35,7 @@ def is_public(address: str) -> bool:
         inner = ip.ipv4_mapped or ip.sixtofour or (ip in NAT64 and ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF))
         if inner:
             return is_public(str(inner))
-        if ip.teredo:
+        if ip.teredo or ip not in UNICAST:
             return False
     return ip.is_global and not ip.is_multicast
 
