@@ -19,6 +19,7 @@ from service.settings import Settings
 from service.uploads import read_upload
 
 ONE_WORD, SHEET = {"size": 1024}, {"columns": 4, "tile": 320}  # what belongs to which picture, and its defaults
+DEFAULTS: Mapping[str, float] = {"caption": 0, "opacity": 0.6, **ONE_WORD, **SHEET}
 DRAWN_TOGETHER = 2  # pictures being drawn at the same time; each takes memory
 MAX_SHEET = 24_000_000  # pixels of all tiles, if they were square
 
@@ -46,7 +47,7 @@ def create_heatmaps(captioning: Captioning, fetcher: Fetcher, settings: Settings
 
 def _split(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return what concerns the picture, and what concerns the search."""
-    names = ("caption", "word", "opacity", *ONE_WORD, *SHEET)
+    names = {"word", *DEFAULTS}
     drawn = {name: value for name, value in values.items() if name in names}
     return drawn, {name: value for name, value in values.items() if name not in names}
 
@@ -74,7 +75,12 @@ def _chosen(captions: Sequence[Caption], index: int) -> Caption:
 
 
 def _draw(
-    image: Image, caption: Caption, word: int | None = None, opacity: float = 0.6, size: int = 1024, **sheet: int
+    image: Image,
+    caption: Caption,
+    word: int | None = None,
+    opacity: float = DEFAULTS["opacity"],
+    size: int = ONE_WORD["size"],
+    **sheet: int,
 ) -> bytes:
     if word is None:
         return _png(contact_sheet(image, caption, opacity=opacity, **(SHEET | sheet)))

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Lock
 
 from cachetools import LRUCache
@@ -71,8 +71,9 @@ class ResultCache:
         """Keep an answer, in place of those that were not used for longest; one larger than the whole is not kept."""
         if _size(kept) > self._entries.maxsize:
             return
+        own = replace(kept, captions=[_copy(caption) for caption in kept.captions])
         with self._lock:
-            self._entries[key] = kept
+            self._entries[key] = own
             while len(self._entries) > self._max_entries:
                 self._entries.popitem()
 
@@ -80,6 +81,16 @@ class ResultCache:
 def photo_hash(photo: bytes) -> str:
     """Return what a photo is known by."""
     return hashlib.sha256(photo).hexdigest()
+
+
+def _copy(caption: Caption) -> Caption:
+    """Return a caption with arrays of its own, which keep no others alive that they may be cut from."""
+    inside = caption.activations
+    return replace(
+        caption,
+        attention=None if caption.attention is None else caption.attention.copy(),
+        activations=None if inside is None else {name: values.copy() for name, values in inside.items()},
+    )
 
 
 def _size(kept: Kept) -> int:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from service.heatmaps import DEFAULTS as DRAWING
 from service.openapi.adapters import adapter_paths
 from service.openapi.operations import JSON_MIME, MIME, get, json_answer, photo_bodies, post
 from service.openapi.schemas import SCHEMAS
@@ -68,8 +69,8 @@ def _native_paths(settings: Settings) -> dict[str, Any]:
             "Draw where the model looked",
             "The photo under the attention of one word, or a sheet of all words.",
             NATIVE,
-            parameters=query(HEATMAPS, defaults),
-            body=photo_bodies(HEATMAPS, defaults),
+            parameters=query(HEATMAPS, {**defaults, **DRAWING}),
+            body=photo_bodies(HEATMAPS, {**defaults, **DRAWING}),
             ok={"description": "The picture.", "content": PNG},
         ),
         "/v1/model": get(

@@ -32,7 +32,7 @@ class Site:
     requests: list[tuple[str, dict[str, str]]] = field(default_factory=list)
 
     def fetcher(self, **more: Any) -> Fetcher:
-        options = {"max_bytes": 1000, "seconds": 20, "may_reach": always(True)} | more
+        options: dict[str, Any] = {"max_bytes": 1000, "seconds": 20, "may_reach": always(True)} | more
         options.setdefault("resolve", always(["127.0.0.1"]))
         return Fetcher([f"{HOST}:{self.port}"], ["http", "https"], **options)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 from flask.testing import FlaskClient
 
@@ -162,3 +163,18 @@ def test_bytes_are_bounded() -> None:
     cache.put("huge", kept(5000))
     assert cache.get("huge") is None
     assert len(cache) == before
+
+
+def test_what_is_kept_keeps_nothing_else_alive() -> None:
+    whole = np.ones((100, 7, 7), np.float32)
+    caption = fake_caption(["word"], -1.0, activations=True)
+    inside = {"hidden": np.ones((100, 3), np.float32)[:1]}
+    cache = ResultCache(ROOM, 10)
+    cache.put("a", Kept(FACTS, [replace(caption, attention=whole[:1], activations=inside)]))
+    found = cache.get("a")
+    assert found is not None
+    [own] = found.captions
+    assert own.attention is not None
+    assert own.activations is not None
+    assert own.attention.base is None
+    assert own.activations["hidden"].base is None
