@@ -4,14 +4,14 @@ import time
 
 from flask import Blueprint, Response, jsonify, request
 
-from service import answers, options
-from service.captioning import Captioning, CaptionTask, ScoreTask
+from service import options, replies
+from service.desk import CaptionTask, Desk, ScoreTask
 from service.fetching import Fetcher
 from service.settings import Settings
 from service.uploads import read_upload
 
 
-def create_api(captioning: Captioning, fetcher: Fetcher, settings: Settings) -> Blueprint:
+def create_api(desk: Desk, fetcher: Fetcher, settings: Settings) -> Blueprint:
     """Return the routes, bound to a model."""
     api = Blueprint("api", __name__)
     allowance = options.Allowance(settings.options(), settings.max_words)
@@ -22,19 +22,19 @@ def create_api(captioning: Captioning, fetcher: Fetcher, settings: Settings) -> 
         upload = read_upload(request, settings.max_images)
         task = CaptionTask(*options.read_caption_options(upload.fields, allowance, max(1, len(upload.photos))))
         if len(upload.photos) > 1:
-            return answers.answer_each(captioning.model, captioning.do_each(upload.photos, task), start)
-        return answers.answer_captions(captioning.do(fetcher.photo(upload), task), start)
+            return replies.answer_each(desk.model, desk.do_each(upload.photos, task), start)
+        return replies.answer_captions(desk.do(fetcher.photo(upload), task), start)
 
     @api.post("/v1/scores")
     def score_text() -> Response:
         start = time.perf_counter()
         upload = read_upload(request)
         task = ScoreTask(*options.read_score_options(upload.fields))
-        return answers.answer_score(captioning.do(fetcher.photo(upload), task), start)
+        return replies.answer_score(desk.do(fetcher.photo(upload), task), start)
 
     @api.get("/v1/model")
     def describe_model() -> Response:
-        model = captioning.model
+        model = desk.model
         answer = jsonify(name=model.name, version=model.version, sha256=model.sha256 or None, **model.details)
         answer.add_etag()
         answer.headers["Cache-Control"] = "no-cache"
@@ -47,7 +47,7 @@ def create_api(captioning: Captioning, fetcher: Fetcher, settings: Settings) -> 
 
     @api.get("/readyz")
     def tell_ready() -> Response:
-        return jsonify(status="ready", model=answers.model_payload(captioning.model))
+        return jsonify(status="ready", model=replies.model_payload(desk.model))
 
-    answers.never_store(api)
+    replies.never_store(api)
     return api

@@ -8,7 +8,7 @@ from flask.json.provider import DefaultJSONProvider
 from service.adapters import create_adapters
 from service.api import create_api
 from service.batching import InferenceThread, Predictor
-from service.captioning import Captioning
+from service.desk import Desk
 from service.errors import register_errors, request_id
 from service.fetching import Fetcher
 from service.guard import guard
@@ -34,7 +34,6 @@ CONTENT_SECURITY_POLICY = "; ".join(
         "frame-ancestors 'none'",
     )
 )
-SILENCE = Silence()
 SECURITY_HEADERS = {
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,
     "Cross-Origin-Opener-Policy": "same-origin",
@@ -60,13 +59,13 @@ class FiniteJSONProvider(DefaultJSONProvider):
         return super().dumps(obj, allow_nan=False, **kwargs)
 
 
-def create_app(predictor: Predictor, settings: Settings = DEFAULT_SETTINGS, observer: Observer = SILENCE) -> Flask:
+def create_app(predictor: Predictor, settings: Settings = DEFAULT_SETTINGS, observer: Observer | None = None) -> Flask:
     """Return the application.
 
     Args:
         predictor: The model that makes the captions.
         settings: How the service runs.
-        observer: Hears what happens.
+        observer: Hears what happens to requests.
     """
     app = MemoryFlask(__name__, template_folder="static")
     app.json = FiniteJSONProvider(app)
@@ -76,11 +75,11 @@ def create_app(predictor: Predictor, settings: Settings = DEFAULT_SETTINGS, obse
         MAX_FORM_PARTS=MAX_FORM_PARTS,
     )
     register_errors(app)
-    captioning = Captioning(InferenceThread(predictor, settings.max_waiting), settings, observer)
+    desk = Desk(InferenceThread(predictor, settings.max_waiting), settings, observer or Silence())
     fetcher = Fetcher.from_settings(settings)
-    app.register_blueprint(create_api(captioning, fetcher, settings))
-    app.register_blueprint(create_heatmaps(captioning, fetcher, settings))
-    for adapter in create_adapters(captioning, settings):
+    app.register_blueprint(create_api(desk, fetcher, settings))
+    app.register_blueprint(create_heatmaps(desk, fetcher, settings))
+    for adapter in create_adapters(desk, settings):
         app.register_blueprint(adapter)
     app.register_blueprint(create_reference(settings))
     app.register_blueprint(create_pages(settings))

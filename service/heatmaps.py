@@ -11,10 +11,10 @@ from PIL.Image import Image
 from captioner.errors import OptionError
 from captioner.heatmap import contact_sheet, overlay
 from captioner.types import Caption
-from service.answers import never_store
-from service.captioning import Captioning, CaptionTask
+from service.desk import CaptionTask, Desk
 from service.fetching import Fetcher
 from service.options import HEATMAPS, Allowance, allowed_options, read_values
+from service.replies import never_store
 from service.settings import Settings
 from service.uploads import read_upload
 
@@ -24,7 +24,7 @@ DRAWN_TOGETHER = 2  # pictures being drawn at the same time; each takes memory
 MAX_SHEET = 24_000_000  # pixels of all tiles, if they were square
 
 
-def create_heatmaps(captioning: Captioning, fetcher: Fetcher, settings: Settings) -> Blueprint:
+def create_heatmaps(desk: Desk, fetcher: Fetcher, settings: Settings) -> Blueprint:
     """Return the route, bound to a model."""
     heatmaps = Blueprint("heatmaps", __name__)
     allowance = Allowance(settings.options(), settings.max_words)
@@ -36,7 +36,7 @@ def create_heatmaps(captioning: Captioning, fetcher: Fetcher, settings: Settings
         drawn, asked = _split(read_values(upload.fields, HEATMAPS))
         options = allowed_options(asked, allowance)
         _check(drawn, options.num_captions, options.max_length)
-        work, image = captioning.do_with_image(fetcher.photo(upload), CaptionTask(options))
+        work, image = desk.do_with_image(fetcher.photo(upload), CaptionTask(options))
         with drawing:
             png = _draw(image, _chosen(work.captions, drawn.pop("caption", 0)), **drawn)
         return Response(png, mimetype="image/png")

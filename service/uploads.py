@@ -141,7 +141,7 @@ def _collect(*sources: MultiDict[str, Any]) -> Fields:
     for place, source in enumerate(sources):
         for name, value in source.items(multi=True):
             if place == 0 or name != IMAGE_FIELD:  # a form's text beside the photo's own part
-                fields.setdefault(name, []).append(value)
+                fields.setdefault(name or "", []).append(value)  # a part may have no name at all
     return fields
 
 

@@ -8,10 +8,10 @@ from flask import Blueprint, Response, jsonify, request
 
 from captioner.errors import OptionError
 from service.adapters.dialect import speak
-from service.answers import never_store
-from service.captioning import Captioning, CaptionTask
+from service.desk import CaptionTask, Desk
 from service.errors import BadUploadError
 from service.options import DECODING, Allowance, Kind, allowed_options, read_values, truth
+from service.replies import never_store
 from service.settings import Settings
 from service.uploads import JSON, JsonValue, decode_base64, read_json, read_upload
 
@@ -38,7 +38,7 @@ PARAMETERS: Mapping[str, Kind] = {
 NESTED = ("generation_parameters", "generate_kwargs")  # both have been in use
 
 
-def create_hugging_face(captioning: Captioning, settings: Settings) -> Blueprint:
+def create_hugging_face(desk: Desk, settings: Settings) -> Blueprint:
     """Return the route, bound to a model."""
     adapter = Blueprint("hugging_face", __name__)
     allowance = Allowance(settings.options(), settings.max_words)
@@ -47,7 +47,7 @@ def create_hugging_face(captioning: Captioning, settings: Settings) -> Blueprint
     def image_to_text() -> Response:
         photo, parameters = _read()
         options = allowed_options(decoding_values(parameters), allowance)
-        captions = captioning.do(photo, CaptionTask(options)).captions
+        captions = desk.do(photo, CaptionTask(options)).captions
         return jsonify([{"generated_text": caption.text} for caption in captions])
 
     speak(adapter, lambda problem: {"error": problem["detail"]})

@@ -6,16 +6,16 @@ from flask import Blueprint, Response, jsonify, request
 
 from captioner.errors import OptionError
 from service.adapters.dialect import speak
-from service.answers import never_store
-from service.captioning import Captioning, CaptionTask
+from service.desk import CaptionTask, Desk
 from service.options import Allowance, allowed_options
+from service.replies import never_store
 from service.settings import Settings
 from service.uploads import read_upload
 
 PREDICTIONS = 3  # as many as MAX gives
 
 
-def create_max(captioning: Captioning, settings: Settings) -> Blueprint:
+def create_max(desk: Desk, settings: Settings) -> Blueprint:
     """Return the routes, bound to a model."""
     adapter = Blueprint("max", __name__)
     allowance = Allowance(settings.options(), settings.max_words)
@@ -26,7 +26,7 @@ def create_max(captioning: Captioning, settings: Settings) -> Blueprint:
         if upload.fields or not upload.photos:
             raise OptionError("there are no parameters but image; POST /v1/captions has more")
         task = CaptionTask(allowed_options({"num_captions": PREDICTIONS}, allowance))
-        captions = captioning.do(upload.photos[0], task).captions
+        captions = desk.do(upload.photos[0], task).captions
         predictions = [
             {"index": str(index), "caption": caption.text, "probability": math.exp(min(0.0, caption.log_prob))}
             for index, caption in enumerate(captions)
@@ -35,7 +35,7 @@ def create_max(captioning: Captioning, settings: Settings) -> Blueprint:
 
     @adapter.get("/model/metadata")
     def tell_metadata() -> Response:
-        model = captioning.model
+        model = desk.model
         return jsonify(
             id=f"{model.name}-{model.version}",
             name=model.name,

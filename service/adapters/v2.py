@@ -9,10 +9,10 @@ from flask import Blueprint, Response, current_app, jsonify, request
 
 from captioner.types import Caption
 from service.adapters.dialect import speak
-from service.answers import never_store
-from service.captioning import Captioning, CaptionTask, Work
+from service.desk import CaptionTask, Desk, Work
 from service.errors import BadUploadError, UnknownModelError
 from service.options import DECODING, Allowance, allowed_options, read_values
+from service.replies import never_store
 from service.settings import Settings
 from service.uploads import JsonValue, decode_base64, read_json
 
@@ -30,7 +30,7 @@ READY_ENDPOINT = "api.tell_ready"
 PATHS = ("/v2/models/<name>", "/v2/models/<name>/versions/<version>")
 
 
-def create_v2(captioning: Captioning, settings: Settings) -> Blueprint:
+def create_v2(desk: Desk, settings: Settings) -> Blueprint:
     """Return the routes, bound to a model."""
     adapter = Blueprint("v2", __name__)
     allowance = Allowance(settings.options(), settings.max_words)
@@ -49,27 +49,27 @@ def create_v2(captioning: Captioning, settings: Settings) -> Blueprint:
         return jsonify(ready=status == 200), status
 
     def tell_model(name: str, version: str | None = None) -> Response:
-        _check_model(captioning, name, version)
+        _check_model(desk, name, version)
         return jsonify(
-            name=captioning.model.name,
-            versions=[captioning.model.version],
+            name=desk.model.name,
+            versions=[desk.model.version],
             platform="captioner_pytorch",
             inputs=[{"name": INPUT, "datatype": "BYTES", "shape": [-1]}],
             outputs=[{"name": output, "datatype": kind, "shape": [-1]} for output, (kind, _) in OUTPUTS.items()],
         )
 
     def tell_model_ready(name: str, version: str | None = None) -> tuple[Response, int]:
-        _check_model(captioning, name, version)
+        _check_model(desk, name, version)
         status = _native_readiness()
-        return jsonify(name=captioning.model.name, ready=status == 200), status
+        return jsonify(name=desk.model.name, ready=status == 200), status
 
     def infer(name: str, version: str | None = None) -> Response:
-        _check_model(captioning, name, version)
+        _check_model(desk, name, version)
         values = _read_body()
         photos, wanted = _read_photos(values, settings.max_images), _read_outputs(values)
         options = allowed_options(_read_parameters(values), allowance, len(photos))
-        results = captioning.do_each(photos, CaptionTask(options))
-        return jsonify(_answer(captioning, values, [_done(result) for result in results], wanted))
+        results = desk.do_each(photos, CaptionTask(options))
+        return jsonify(_answer(desk, values, [_done(result) for result in results], wanted))
 
     for path in PATHS:
         adapter.get(path)(tell_model)
@@ -93,8 +93,8 @@ def _native_readiness() -> int:
     return current_app.make_response(view()).status_code
 
 
-def _check_model(captioning: Captioning, name: str, version: str | None) -> None:
-    model = captioning.model
+def _check_model(desk: Desk, name: str, version: str | None) -> None:
+    model = desk.model
     if name != model.name or version not in (None, model.version):
         raise UnknownModelError(f"there is only the model {model.name!r}, version {model.version!r}")
 
@@ -158,11 +158,11 @@ def _done(result: Work | Exception) -> Sequence[Caption]:
 
 
 def _answer(
-    captioning: Captioning, values: dict[str, Any], found: Sequence[Sequence[Caption]], wanted: Sequence[str]
+    desk: Desk, values: dict[str, Any], found: Sequence[Sequence[Caption]], wanted: Sequence[str]
 ) -> dict[str, Any]:
     each = len(found[0])
     shape = [len(found)] if each == 1 else [len(found), each]
-    answer: dict[str, Any] = {"model_name": captioning.model.name, "model_version": captioning.model.version}
+    answer: dict[str, Any] = {"model_name": desk.model.name, "model_version": desk.model.version}
     if "id" in values:
         answer["id"] = values["id"]
     captions = [caption for of_photo in found for caption in of_photo]

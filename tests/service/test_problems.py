@@ -54,6 +54,13 @@ def test_forms_without_exactly_one_image(client: FlaskClient, body: bytes, words
     assert response.get_json()["type"] == "urn:captioner:problem:bad-upload"
 
 
+def test_a_form_part_without_a_name(client: FlaskClient) -> None:
+    body = PART + b"\r\n--line\r\nContent-Disposition: form-data\r\n\r\nx" + END
+    for path in (URL, "/v1/heatmaps", "/hf", "/model/predict"):
+        response = client.post(path, data=body, content_type="multipart/form-data; boundary=line")
+        assert response.status_code == 422, path
+
+
 def test_a_form_without_boundary(client: FlaskClient) -> None:
     assert_problem(client.post(URL, data=b"x", content_type="multipart/form-data"), 400, "cannot be read")
 

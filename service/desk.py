@@ -72,13 +72,13 @@ class Work:
     cached: bool = False
 
 
-class Captioning:
+class Desk:
     """What all routes share.
 
     Args:
         inference: The thread of the model.
         settings: How the service runs.
-        observer: Hears of decoding and of kept answers.
+        observer: Hears of decoding and of kept replies.
     """
 
     def __init__(self, inference: InferenceThread, settings: Settings, observer: Observer) -> None:

@@ -8,7 +8,7 @@ from flask import Blueprint, Response, jsonify
 
 from service import payloads
 from service.batching import ModelInfo
-from service.captioning import Work
+from service.desk import Work
 from service.errors import answer_error, request_id
 
 PROBLEM_FIELDS = ("type", "title", "status", "detail")
