@@ -43,7 +43,7 @@ def create_document(settings: Settings) -> dict[str, Any]:
 
 
 def _native_paths(settings: Settings) -> dict[str, Any]:
-    defaults = asdict(settings.options())
+    defaults = asdict(settings.options()) | {"activations": False}
     either = {"anyOf": [one("Captions"), one("Results")]}
     return {
         "/v1/captions": post(
@@ -58,10 +58,10 @@ def _native_paths(settings: Settings) -> dict[str, Any]:
         "/v1/scores": post(
             "score",
             "Score a sentence about a photo",
-            "How likely the model finds a text as the caption of a photo.",
+            "How likely the model finds a text as the caption of a photo. The text stands in the query or in the body.",
             NATIVE,
-            parameters=query(SCORES, {}),
-            body=photo_bodies(SCORES, {}),
+            parameters=query(SCORES, {"activations": False}),
+            body=photo_bodies(SCORES, {"activations": False}),
             ok=json_answer("The score.", one("Scored")),
         ),
         "/v1/heatmaps": post(

@@ -1,6 +1,6 @@
 """JSON Schemas, in fewer words."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from service.options import Kind
@@ -52,13 +52,13 @@ def fields(table: Mapping[str, Kind], defaults: Mapping[str, Any]) -> dict[str, 
     return {name: field(kind, defaults.get(name)) for name, kind in table.items()}
 
 
-def query(table: Mapping[str, Kind], defaults: Mapping[str, Any], required: Sequence[str] = ()) -> list[Schema]:
-    """Return a table of parameters as those of a query."""
+def query(table: Mapping[str, Kind], defaults: Mapping[str, Any]) -> list[Schema]:
+    """Return a table of parameters as those of a query, where none must stand, since all may come in the body."""
     return [
         {
             "name": name,
             "in": "query",
-            "required": name in required,
+            "required": False,
             "description": kind.meaning,
             "schema": field(kind, defaults.get(name)),
         }

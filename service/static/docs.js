@@ -12,6 +12,16 @@ function element(name, attributes, ...children) {
   return made;
 }
 
+/** Return a text of the document as nodes, what stands between backticks as code. */
+function prose(text) {
+  return text.split("`").map((part, index) => (index % 2 ? element("code", {}, part) : part));
+}
+
+/** Write a limit; those above 2^53, which JavaScript rounds, are one less than a power of two. */
+function number(value) {
+  return value > Number.MAX_SAFE_INTEGER ? `2^${Math.log2(value)} − 1` : String(value);
+}
+
 /** Return the schema that a reference names, or the schema itself. */
 function resolve(schema, spec) {
   return schema.$ref ? spec.components.schemas[schema.$ref.split("/").at(-1)] : schema;
@@ -31,9 +41,9 @@ function describe(schema, spec) {
 function range(schema) {
   const [low, high] = [schema.minimum ?? schema.minLength, schema.maximum ?? schema.maxLength];
   const unit = "maxLength" in schema ? " characters" : "";
-  if ("exclusiveMinimum" in schema) return `above ${schema.exclusiveMinimum}, to ${high}`;
+  if ("exclusiveMinimum" in schema) return `above ${schema.exclusiveMinimum}, to ${number(high)}`;
   if (low === undefined && high === undefined) return "";
-  return high === undefined ? `at least ${low}${unit}` : `${low ?? 0} to ${high}${unit}`;
+  return high === undefined ? `at least ${low}${unit}` : `${low ?? 0} to ${number(high)}${unit}`;
 }
 
 /** Return the fields of an object as nested lists; `seen` are the names above, so that nothing turns in circles. */
@@ -49,7 +59,7 @@ function tree(schema, spec, seen = []) {
     const optional = whole.required?.includes(field) ? "" : ", optional";
     const note = `: ${describe(inner, spec)}${optional}`;
     const line = [element("code", {}, field), element("span", { className: "muted" }, note)];
-    if (inner.description) line.push(` ${inner.description}`);
+    if (inner.description) line.push(" ", ...prose(inner.description));
     return element("li", {}, ...line, tree(inner, spec, above));
   });
   return element("ul", { className: "tree" }, ...items);
@@ -61,8 +71,8 @@ function parameterTable(parameters, spec) {
     "tr", {},
     element("td", {}, element("code", {}, name)),
     element("td", {}, describe(schema, spec)),
-    element("td", {}, required ? "required" : String(schema.default ?? "none")),
-    element("td", {}, place === "path" ? "part of the address" : description),
+    element("td", {}, required ? "required" : String(schema.default ?? "") || "none"),
+    element("td", {}, ...prose(place === "path" ? "part of the address" : description)),
   ));
   const table = element("table", {}, element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...rows));
   return element("div", { className: "scroller" }, table);

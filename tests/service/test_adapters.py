@@ -19,6 +19,7 @@ from huggingface_hub import InferenceClient
 from huggingface_hub.errors import HfHubHTTPError
 from werkzeug.test import TestResponse
 
+from captioner.predictor import CaptionPredictor
 from service import Settings, create_app
 from service.adapters.hugging_face import decoding_values
 from service.adapters.v2 import OUTPUTS
@@ -287,3 +288,17 @@ class TestV2:
         assert (response.status_code, response.mimetype) == (status, "application/json"), response.get_json()
         assert list(response.get_json()) == ["error"]
         assert words in response.get_json()["error"]
+
+
+def test_all_give_a_real_model_s_own_caption(small_checkpoint_file: Path, photo: MakePhoto, serve: Serve) -> None:
+    predictor = CaptionPredictor.from_checkpoint(small_checkpoint_file)
+    expected = predictor.caption(photo())
+    with serve(create_app(predictor)) as url:
+        assert InferenceClient(model=f"{url}/hf").image_to_text(photo()).generated_text == expected.text
+        status, answer = V2Client(url).infer("small", request_body(photo()), "7")
+        request = urllib.request.Request(f"{url}/model/predict", photo())  # noqa: S310 - http, as the server says
+        _, predicted = V2Client(url).ask(request)
+    assert (status, tensors(answer)["caption"]["data"]) == (200, [expected.text])
+    assert tensors(answer)["log_prob"]["data"] == [pytest.approx(expected.log_prob, abs=1e-4)]
+    assert predicted["predictions"][0]["caption"] == expected.text
+    assert predicted["predictions"][0]["probability"] == pytest.approx(math.exp(expected.log_prob), abs=1e-6)
