@@ -222,7 +222,7 @@ def test_the_reference_is_a_page_of_our_own(open_page: OpenPage, document: dict[
     expect(captions.locator("tbody tr")).to_have_count(len(CAPTIONS))
     row = captions.locator("tr", has=page.locator("code", has_text=re.compile("^beam_size$"))).first
     expect(row).to_contain_text("integer, 1 to 50")
-    expect(captions).to_contain_text("0 to 2^63 − 1")  # which JavaScript would round
+    expect(captions).to_contain_text("0 to 2^63 \u2212 1")  # which JavaScript would round
     expect(captions).to_contain_text("curl -F image=@photo.jpg")
     page.get_by_role("link", name="POST /v1/heatmaps").click()
     expect(page.locator("section#draw h3")).to_be_in_viewport()
