@@ -186,12 +186,24 @@ schemathesis.openapi.format("byte", some_photos().map(lambda data: base64.b64enc
 schemathesis.openapi.format("uri", strategies.sampled_from(["https://example.org/a.jpg", "file:///etc/passwd"]))
 
 
+def typed_only(document: dict[str, Any]) -> dict[str, Any]:
+    """Return the document with JSON bodies alone, where there are any: schemathesis stumbles over spoilt files."""
+    for item in document["paths"].values():
+        content = item.get("post", {}).get("requestBody", {}).get("content", {})
+        if "application/json" in content:
+            item["post"]["requestBody"]["content"] = {"application/json": content["application/json"]}
+    return document
+
+
 @pytest.mark.parametrize("mode", list(GenerationMode), ids=lambda mode: str(mode.value))
 @pytest.mark.parametrize(("path", "method"), OPERATIONS)
 def test_answers_are_as_documented_whatever_is_asked(path: str, method: str, mode: GenerationMode) -> None:
-    most = 8 if mode is GenerationMode.POSITIVE else 1  # schemathesis cannot spoil a list of files
-    app = create_app(FakePredictor(), Settings(cache_bytes=2**20, max_images=most))
-    cases = schemathesis.openapi.from_wsgi("/openapi.json", app)[path][method].as_strategy(generation_mode=mode)
+    app = create_app(FakePredictor(), Settings(cache_bytes=2**20))
+    app.add_url_rule("/typed.json", view_func=lambda: typed_only(create_document(Settings())))
+    address = "/openapi.json" if mode is GenerationMode.POSITIVE else "/typed.json"
+    of_path = {"path_parameters": {"name": "fake", "version": "1.2.3"}} if "{name}" in path else {}
+    operation = schemathesis.openapi.from_wsgi(address, app)[path][method]
+    cases = operation.as_strategy(generation_mode=mode, **of_path)  # type: ignore[arg-type]
     statuses: Counter[int] = Counter()
 
     @settings(
@@ -209,7 +221,7 @@ def test_answers_are_as_documented_whatever_is_asked(path: str, method: str, mod
     except Unsatisfiable:  # it takes nothing that could be wrong
         assert (mode, method) == (GenerationMode.NEGATIVE, "get")
         return
-    assert statuses[200] or mode is GenerationMode.NEGATIVE or "{name}" in path, statuses
+    assert statuses[200] or mode is GenerationMode.NEGATIVE, statuses
 
 
 @pytest.mark.browser
