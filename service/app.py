@@ -5,11 +5,18 @@ from typing import Any
 from flask import Flask, Response
 from flask.json.provider import DefaultJSONProvider
 
+from service.adapters import create_adapters
 from service.api import create_api
-from service.batching import Predictor
+from service.batching import InferenceThread, Predictor
+from service.desk import Desk
 from service.errors import register_errors, request_id
+from service.fetching import Fetcher
+from service.guard import guard
+from service.heatmaps import create_heatmaps
+from service.observer import Observer, Silence
 from service.pages import create_pages
 from service.payloads import MemoryRequest
+from service.reference import create_reference
 from service.settings import DEFAULT_SETTINGS, Settings
 
 FORM_OVERHEAD = 64 * 1024  # bytes that a form may need around the image: boundaries, part headers, options
@@ -52,12 +59,13 @@ class FiniteJSONProvider(DefaultJSONProvider):
         return super().dumps(obj, allow_nan=False, **kwargs)
 
 
-def create_app(predictor: Predictor, settings: Settings = DEFAULT_SETTINGS) -> Flask:
+def create_app(predictor: Predictor, settings: Settings = DEFAULT_SETTINGS, observer: Observer | None = None) -> Flask:
     """Return the application.
 
     Args:
         predictor: The model that makes the captions.
         settings: How the service runs.
+        observer: Hears what happens to requests.
     """
     app = MemoryFlask(__name__, template_folder="static")
     app.json = FiniteJSONProvider(app)
@@ -67,9 +75,16 @@ def create_app(predictor: Predictor, settings: Settings = DEFAULT_SETTINGS) -> F
         MAX_FORM_PARTS=MAX_FORM_PARTS,
     )
     register_errors(app)
-    app.register_blueprint(create_api(predictor, settings))
+    desk = Desk(InferenceThread(predictor, settings.max_waiting), settings, observer or Silence())
+    fetcher = Fetcher.from_settings(settings)
+    app.register_blueprint(create_api(desk, fetcher, settings))
+    app.register_blueprint(create_heatmaps(desk, fetcher, settings))
+    for adapter in create_adapters(desk, settings):
+        app.register_blueprint(adapter)
+    app.register_blueprint(create_reference(settings))
     app.register_blueprint(create_pages(settings))
     app.after_request(_add_headers)
+    guard(app, settings)
     return app
 
 

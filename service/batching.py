@@ -4,12 +4,12 @@ OpenMP gives each thread that calls it a pool of its own, so that several would 
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import BoundedSemaphore
-from typing import Protocol
+from typing import Any, Protocol
 
 from PIL.Image import Image
 
@@ -19,7 +19,7 @@ from service.errors import BusyError
 
 
 class ModelInfo(Protocol):
-    """What a model is called."""
+    """What a model is called, and what it is."""
 
     @property
     def name(self) -> str:
@@ -29,6 +29,16 @@ class ModelInfo(Protocol):
     @property
     def version(self) -> str:
         """The version."""
+        ...
+
+    @property
+    def sha256(self) -> str:
+        """The hash of its file in hex; empty if there is no file."""
+        ...
+
+    @property
+    def details(self) -> Mapping[str, Any]:
+        """What else it tells of itself, as JSON values."""
         ...
 
 
@@ -77,6 +87,11 @@ class InferenceThread:
         self._max_waiting = max_waiting
         self._places = BoundedSemaphore(max_waiting)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="inference")
+
+    @property
+    def info(self) -> ModelInfo:
+        """What the model is called that answers now."""
+        return self._predictor.info
 
     @contextmanager
     def place(self) -> Iterator[None]:

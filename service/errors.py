@@ -19,7 +19,15 @@ logger = logging.getLogger(__name__)
 
 
 class BadUploadError(CaptionerError):
-    """The request does not carry exactly one image."""
+    """The request does not carry exactly one image, or as many as it may."""
+
+
+class FetchError(CaptionerError):
+    """The photo at a URL may not or cannot be fetched."""
+
+
+class UnknownModelError(CaptionerError):
+    """The request names a model, or a version of it, that is not served."""
 
 
 class BusyError(CaptionerError):
@@ -28,20 +36,27 @@ class BusyError(CaptionerError):
 
 STATUS: dict[type[CaptionerError], int] = {
     BadUploadError: 400,
+    UnknownModelError: 404,
     ImageTooLargeError: 413,
     UnsupportedImageError: 415,
     InvalidImageError: 422,
     OptionError: 422,
+    FetchError: 422,
     BusyError: 503,
 }
 RETRY_AFTER_SECONDS = 1
+SAFE_ID = "[A-Za-z0-9._:-]{1,64}"  # what may go into logs and headers as it is
 MEBIBYTE = 2**20
 
 
 def request_id() -> str:
-    """Return the name of this request, the same in the answer, its headers and the log."""
+    """Return the name of this request, the same in the answer, its headers and the log.
+
+    It is that of the client's ``X-Request-Id``, if that is safe to repeat, or else a new one.
+    """
     if "request_id" not in g:
-        g.request_id = f"req_{secrets.token_hex(8)}"
+        given = request.headers.get("X-Request-Id", "")
+        g.request_id = given if re.fullmatch(SAFE_ID, given) else f"req_{secrets.token_hex(8)}"
     return str(g.request_id)
 
 
@@ -50,6 +65,13 @@ def register_errors(app: Flask) -> None:
     app.register_error_handler(CaptionerError, _answer_captioner_error)
     app.register_error_handler(HTTPException, _answer_http_error)
     app.register_error_handler(Exception, _answer_unexpected_error)
+
+
+def answer_error(error: Exception) -> Response:
+    """Return the problem that an error is to the client; what is not foreseen is logged, too."""
+    if isinstance(error, CaptionerError):
+        return _answer_captioner_error(error)
+    return _answer_http_error(error) if isinstance(error, HTTPException) else _answer_unexpected_error(error)
 
 
 def _answer_captioner_error(error: CaptionerError) -> Response:
@@ -83,7 +105,7 @@ def _answer_unexpected_error(error: Exception) -> Response:
 
 def _too_large() -> CaptionerError:
     length, config = request.content_length or 0, current_app.config
-    if length > config["MAX_CONTENT_LENGTH"]:
+    if length > (request.max_content_length or 0):
         return ImageTooLargeError(
             f"the upload has {length / MEBIBYTE:.2f} MiB; "
             f"an image may have at most {config['MAX_UPLOAD_BYTES'] / MEBIBYTE:.2f} MiB"
@@ -98,7 +120,7 @@ def _detail(error: HTTPException) -> str:
     if isinstance(error, NotFound):
         return (
             "There is nothing at this address; POST /v1/captions describes a photo, "
-            "POST /v1/scores scores a sentence about one, and the page is at /."
+            "POST /v1/scores scores a sentence about one, /docs lists the rest, and the page is at /."
         )
     if isinstance(error, MethodNotAllowed):
         allowed = ", ".join(sorted(error.valid_methods or ()))

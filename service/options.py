@@ -1,40 +1,67 @@
 """The parameters of a request: one table, by which they are read, refused, shown on the page and documented."""
 
+import json
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from typing import Any, TypeVar
-
-from flask import Request
 
 from captioner.decoding import MAX_BEAM_SIZE, MAX_LENGTH, MAX_NGRAM_SIZE, MAX_SEED, DecodingOptions
 from captioner.errors import OptionError
-from service.payloads import read_fields
+from service.uploads import Fields, Given, JsonValue
 
 N = TypeVar("N", int, float)
 MAX_BEGINNING = 200  # characters
 MAX_TEXT = 1000
 MAX_ACTIVATION_WORDS = 200  # thousands of numbers per word: many more words would be an answer of hundreds of megabytes
 LIBRARY_DEFAULTS = DecodingOptions()
+JSON_TYPES: Mapping[str, tuple[type, ...]] = {
+    "integer": (int,),
+    "number": (int, float),
+    "boolean": (bool,),
+    "string": (str,),
+}
 
 
 @dataclass(frozen=True)
 class Kind:
-    """What values a parameter takes.
+    """What values a parameter takes, and what it is for.
 
     Attributes:
         range: The values as the documentation writes them.
         must: The end of the sentence "it must ...".
         read: Returns the value of a text, and raises ValueError for one that is not allowed.
+        schema: The values as a JSON Schema, by which the parameter comes in JSON and in /openapi.json.
+        meaning: What it is for, as the documentation writes it.
     """
 
     range: str
     must: str
     read: Callable[[str], Any]
+    schema: Mapping[str, Any] = field(hash=False)
+    meaning: str = ""
+
+    def read_json(self, value: object) -> Any:
+        """Return the value of what JSON held, which must have the schema's type.
+
+        Raises:
+            ValueError: If it is not allowed.
+        """
+        if type(value) not in JSON_TYPES[self.schema["type"]]:
+            raise ValueError(value)
+        return self.read(_plain(value))
 
 
-def whole_number(low: int, high: int) -> Kind:
+def _plain(value: object) -> str:
+    """Return a JSON value as a query would spell it: true, 3, 0.0001."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return format(Decimal(repr(value)), "f") if isinstance(value, float) else str(value)
+
+
+def whole_number(low: int, high: int, meaning: str = "") -> Kind:
     """Return the kind of whole numbers in plain digits."""
 
     def read(text: str) -> int:
@@ -42,21 +69,26 @@ def whole_number(low: int, high: int) -> Kind:
             raise ValueError(text)
         return _within(int(text), low, high)
 
-    return Kind(f"{low} to {high}", f"be a whole number from {low} to {high}", read)
+    schema = {"type": "integer", "minimum": low, "maximum": high}
+    return Kind(f"{low} to {high}", f"be a whole number from {low} to {high}", read, schema, meaning)
 
 
-def decimal_number(low: float, high: float) -> Kind:
+def decimal_number(low: float, high: float, meaning: str = "") -> Kind:
     """Return the kind of numbers such as 0.75."""
-    return Kind(f"{low} to {high}", f"be a number from {low} to {high}", lambda text: _decimal(text, low, high))
+    schema = {"type": "number", "minimum": low, "maximum": high}
+    must = f"be a number from {low} to {high}"
+    return Kind(f"{low} to {high}", must, lambda text: _decimal(text, low, high), schema, meaning)
 
 
-def positive_number(high: float) -> Kind:
+def positive_number(high: float, meaning: str = "") -> Kind:
     """Return the kind of numbers above 0."""
     least = math.nextafter(0, 1)
-    return Kind(f"above 0, to {high}", f"be a number above 0, to {high}", lambda text: _decimal(text, least, high))
+    schema = {"type": "number", "exclusiveMinimum": 0, "maximum": high}
+    must = f"be a number above 0, to {high}"
+    return Kind(f"above 0, to {high}", must, lambda text: _decimal(text, least, high), schema, meaning)
 
 
-def one_of(words: Mapping[str, Any]) -> Kind:
+def one_of(words: Mapping[str, Any], meaning: str = "") -> Kind:
     """Return the kind of a few words, each of which stands for a value."""
 
     def read(text: str) -> Any:
@@ -64,10 +96,16 @@ def one_of(words: Mapping[str, Any]) -> Kind:
             raise ValueError(text)
         return words[text]
 
-    return Kind(", ".join(f"`{word}`" for word in words), f"be {' or '.join(words)}", read)
+    schema = {"type": "string", "enum": list(words)}
+    return Kind(", ".join(f"`{word}`" for word in words), f"be {' or '.join(words)}", read, schema, meaning)
 
 
-def free_text(least: int, most: int) -> Kind:
+def truth(meaning: str = "") -> Kind:
+    """Return the kind of yes or no."""
+    return replace(one_of({"true": True, "false": False}, meaning), schema={"type": "boolean"})
+
+
+def free_text(least: int, most: int, meaning: str = "") -> Kind:
     """Return the kind of text in any script, of so many characters."""
 
     def read(text: str) -> str:
@@ -75,7 +113,8 @@ def free_text(least: int, most: int) -> Kind:
         return text
 
     span = f"{least} to {most} characters" if least else f"up to {most} characters"
-    return Kind(span, f"have {span}", read)
+    schema = {"type": "string", "minLength": least, "maxLength": most}
+    return Kind(span, f"have {span}", read, schema, meaning)
 
 
 def _decimal(text: str, low: float, high: float) -> float:
@@ -90,54 +129,122 @@ def _within(value: N, low: float, high: float) -> N:
     return value
 
 
-TRUTH = one_of({"true": True, "false": False})
 DECODING: Mapping[str, Kind] = {
-    "search": one_of({"beam": "beam", "sample": "sample"}),
-    "num_captions": whole_number(1, MAX_BEAM_SIZE),
-    "max_length": whole_number(1, MAX_LENGTH),
-    "min_length": whole_number(0, MAX_LENGTH),
-    "beginning": free_text(0, MAX_BEGINNING),
-    "no_repeat_ngram_size": whole_number(0, MAX_NGRAM_SIZE),
-    "length_penalty": decimal_number(0, 2),
-    "beam_size": whole_number(1, MAX_BEAM_SIZE),
-    "groups": whole_number(1, MAX_BEAM_SIZE),
-    "diversity": decimal_number(0, 10),
-    "temperature": positive_number(10),
-    "top_k": whole_number(0, 1_000_000),
-    "top_p": positive_number(1),
-    "seed": whole_number(0, MAX_SEED),
+    "search": one_of(
+        {"beam": "beam", "sample": "sample"}, "look for the likeliest captions, or draw captions by chance"
+    ),
+    "num_captions": whole_number(
+        1, MAX_BEAM_SIZE, "how many captions to return, the best first; of a beam search at most `beam_size`"
+    ),
+    "max_length": whole_number(1, MAX_LENGTH, "most words of a caption"),
+    "min_length": whole_number(0, MAX_LENGTH, "fewest words of a caption, at most `max_length`"),
+    "beginning": free_text(
+        0, MAX_BEGINNING, "text that every caption starts with; its words must be in the vocabulary"
+    ),
+    "no_repeat_ngram_size": whole_number(
+        0, MAX_NGRAM_SIZE, "no sequence of so many words occurs twice; 0 allows repeats"
+    ),
+    "length_penalty": decimal_number(
+        0, 2, "captions are ranked by `log_prob` over this power of their length, the ending counted"
+    ),
+    "beam_size": whole_number(1, MAX_BEAM_SIZE, "hypotheses kept by the search; 1 is greedy"),
+    "groups": whole_number(
+        1,
+        MAX_BEAM_SIZE,
+        "diverse beam search: groups of beams, each kept from the words of those before it; must divide `beam_size`",
+    ),
+    "diversity": decimal_number(
+        0, 10, "how strongly, as a log-probability taken from a word for each beam that already took it"
+    ),
+    "temperature": positive_number(10, "log-probabilities are divided by it before a word is drawn; near 0 is greedy"),
+    "top_k": whole_number(0, 1_000_000, "draw from so many likeliest words; 0 draws from all"),
+    "top_p": positive_number(1, "draw from the fewest likeliest words whose probabilities sum to this"),
+    "seed": whole_number(0, MAX_SEED, "the same seed draws the same captions again"),
 }
-CAPTIONS: Mapping[str, Kind] = {**DECODING, "activations": TRUTH}
-SCORES: Mapping[str, Kind] = {"text": free_text(1, MAX_TEXT), "activations": TRUTH}
+INSIDE = "send what went on inside the model, too"
+CAPTIONS: Mapping[str, Kind] = {
+    **DECODING,
+    "activations": truth(
+        f"{INSIDE}; then photos times `num_captions` times `max_length` may be at most {MAX_ACTIVATION_WORDS}"
+    ),
+}
+SCORES: Mapping[str, Kind] = {
+    "text": free_text(1, MAX_TEXT, "the sentence; at least one word, and at most 200"),
+    "activations": truth(INSIDE),
+}
+HEATMAPS: Mapping[str, Kind] = {
+    **DECODING,
+    "caption": whole_number(0, MAX_BEAM_SIZE - 1, "which caption to draw, counted from 0, the best"),
+    "word": whole_number(0, MAX_LENGTH - 1, "which of its words to draw, counted from 0; without it, a sheet of all"),
+    "opacity": decimal_number(0, 1, "how much colour covers the place that was attended most"),
+    "size": whole_number(16, 2048, "longest side of a word's picture in pixels, which is never enlarged"),
+    "columns": whole_number(1, 16, "most tiles of a sheet side by side"),
+    "tile": whole_number(32, 1024, "width of a sheet's tiles in pixels; a long `max_length` needs smaller ones"),
+}
 
 
-def read_caption_options(request: Request, defaults: DecodingOptions) -> tuple[DecodingOptions, bool]:
-    """Return how to search, and whether activations are wanted, from a request's query and form fields.
+@dataclass(frozen=True)
+class Allowance:
+    """What the operator lets a request ask for.
+
+    Attributes:
+        defaults: How to search when a request does not say.
+        max_words: Most words of a request: photos times captions or beams, whichever are more, times ``max_length``.
+    """
+
+    defaults: DecodingOptions
+    max_words: int
+
+
+def read_caption_options(fields: Fields, allowance: Allowance, photos: int = 1) -> tuple[DecodingOptions, bool]:
+    """Return how to search, and whether activations are wanted, from a request's fields.
 
     Raises:
-        OptionError: If a parameter is unknown, given twice, out of range, or at odds with another.
+        OptionError: If a parameter is unknown, given twice, out of range, at odds with another, or asks for too much.
     """
-    values = _read_values(request, CAPTIONS)
+    values = read_values(fields, CAPTIONS)
     activations = values.pop("activations", False)
-    options = decoding_options(values, defaults)
-    if activations and options.num_captions * options.max_length > MAX_ACTIVATION_WORDS:
+    options = allowed_options(values, allowance, photos)
+    if activations and photos * options.num_captions * options.max_length > MAX_ACTIVATION_WORDS:
         raise OptionError(
-            f"num_captions times max_length is {options.num_captions} times {options.max_length}; "
+            f"num_captions times max_length is {options.num_captions} times {options.max_length}"
+            f"{_of(photos)}; "
             f"with activations it must be at most {MAX_ACTIVATION_WORDS}"
         )
     return options, activations
 
 
-def read_score_options(request: Request) -> tuple[str, bool]:
-    """Return the text to score, and whether activations are wanted, from a request's query and form fields.
+def read_score_options(fields: Fields) -> tuple[str, bool]:
+    """Return the text to score, and whether activations are wanted, from a request's fields.
 
     Raises:
         OptionError: If the text is missing, or a parameter is unknown, given twice or out of range.
     """
-    values = _read_values(request, SCORES)
+    values = read_values(fields, SCORES)
     if "text" not in values:
         raise OptionError(f"text is missing; it must {SCORES['text'].must}")
     return str(values["text"]), bool(values.get("activations", False))
+
+
+def allowed_options(values: Mapping[str, Any], allowance: Allowance, photos: int = 1) -> DecodingOptions:
+    """Return how to search, if the operator allows so much work for one request.
+
+    Raises:
+        OptionError: If the options are at odds with each other or ask for too much.
+    """
+    options = decoding_options(values, allowance.defaults)
+    beams = options.beam_size if options.search == "beam" else 0
+    name, rows = max(("num_captions", options.num_captions), ("beam_size", beams), key=lambda pair: pair[1])
+    if photos * rows * options.max_length > allowance.max_words:
+        raise OptionError(
+            f"{name} times max_length is {rows} times {options.max_length}{_of(photos)}; "
+            f"a request may ask for at most {allowance.max_words} words in all"
+        )
+    return options
+
+
+def _of(photos: int) -> str:
+    return f", of {photos} photos" if photos > 1 else ""
 
 
 def decoding_options(values: Mapping[str, Any], defaults: DecodingOptions) -> DecodingOptions:
@@ -164,20 +271,29 @@ def _fitting_beam_size(values: Mapping[str, Any], default: int) -> int:
     return min(math.ceil(beams / groups), MAX_BEAM_SIZE // groups) * groups
 
 
-def _read_values(request: Request, table: Mapping[str, Kind]) -> dict[str, Any]:
-    return {name: _read_value(name, texts, table) for name, texts in read_fields(request).lists()}
+def read_values(fields: Fields, table: Mapping[str, Kind]) -> dict[str, Any]:
+    """Return the value of every field by a table of parameters.
+
+    Raises:
+        OptionError: If a parameter is unknown, given twice or out of range.
+    """
+    return {name: _read_value(name, given, table) for name, given in fields.items()}
 
 
-def _read_value(name: str, texts: Sequence[str], table: Mapping[str, Kind]) -> Any:
+def _read_value(name: str, given: Sequence[Given], table: Mapping[str, Kind]) -> Any:
     if name not in table:
         raise OptionError(f"{_shorten(name)} is not a parameter; allowed: {', '.join(table)}")
-    if len(texts) > 1:
-        raise OptionError(f"{name} is given {len(texts)} times; give it once")
+    if len(given) > 1:
+        raise OptionError(f"{name} is given {len(given)} times; give it once")
+    [only] = given
     try:
-        return table[name].read(texts[0])
+        return table[name].read_json(only.value) if isinstance(only, JsonValue) else table[name].read(only)
     except ValueError:
-        raise OptionError(f"{name} is {_shorten(texts[0])}; it must {table[name].must}") from None
+        shown = only.value if isinstance(only, JsonValue) else only
+        raise OptionError(f"{name} is {_shorten(shown)}; it must {table[name].must}") from None
 
 
-def _shorten(text: str) -> str:
-    return repr(text if len(text) <= 40 else text[:40] + "...")
+def _shorten(value: object) -> str:
+    text = value if isinstance(value, str) else json.dumps(value)
+    shown = text if len(text) <= 40 else text[:40] + "..."
+    return repr(shown) if isinstance(value, str) else shown

@@ -1,4 +1,4 @@
-"""Requests to values, and captions to JSON values."""
+"""Requests that stay in memory, and captions to JSON values."""
 
 import io
 from collections.abc import Sequence
@@ -7,14 +7,11 @@ from typing import IO, Any
 import numpy as np
 from flask import Request
 from numpy.typing import NDArray
-from PIL.Image import Image
-from werkzeug.datastructures import CombinedMultiDict, MultiDict
 from werkzeug.formparser import FormDataParser
 
 from captioner.types import Caption
-from service.errors import BadUploadError
+from service.result_cache import PhotoFacts
 
-IMAGE_FIELD = "image"
 CONFIDENCE_DECIMALS = 4  # more than a calibration can tell
 DECIMALS = 6  # of log-probabilities and attention weights: far below what float32 can tell apart after a network
 ACTIVATION_DECIMALS = 4  # enough to draw them
@@ -39,53 +36,7 @@ class MemoryRequest(Request):
         return parser
 
 
-def read_upload(request: Request) -> bytes:
-    """Return the bytes of the image that a request carries: a form's part ``image``, or else the whole body.
-
-    The client's content type and file name are claims, which are ignored.
-
-    Raises:
-        BadUploadError: If there is no image, more than one, or a form that cannot be read.
-    """
-    if request.mimetype != "multipart/form-data":
-        data = request.get_data(cache=False)
-        if not data:
-            raise BadUploadError("the body is empty; send an image as the body or as the form part 'image'")
-        return data
-    data = _image_part(request)
-    if not data:
-        raise BadUploadError("the form part 'image' is empty; it must hold the bytes of an image")
-    return data
-
-
-def _image_part(request: Request) -> bytes:
-    try:
-        files = request.files
-    except ValueError as error:
-        raise BadUploadError(f"the multipart form cannot be read ({error}); was it cut off?") from None
-    images = files.getlist(IMAGE_FIELD)
-    if len(images) == 1 and len(files) == 1:
-        data: bytes = images[0].read()
-        return data
-    if images:
-        raise BadUploadError("the form has several files; send one image per request, as the part 'image'")
-    if IMAGE_FIELD in request.form:
-        raise BadUploadError("the form part 'image' is text; send it as a file, with a file name")
-    raise BadUploadError("the form has no file part named 'image'; put the image there")
-
-
-def read_fields(request: Request) -> CombinedMultiDict[str, str]:
-    """Return the query and form fields of a request; what stands in both is there twice."""
-    return CombinedMultiDict([request.args, _form(request)])
-
-
-def _form(request: Request) -> MultiDict[str, str]:
-    if request.mimetype != "multipart/form-data":
-        return MultiDict()
-    return MultiDict((name or "", text) for name, text in request.form.items(multi=True) if name != IMAGE_FIELD)
-
-
-def image_payload(image: Image) -> dict[str, Any]:
+def image_payload(image: PhotoFacts) -> dict[str, Any]:
     """Describe the upright image."""
     return {"width": image.width, "height": image.height, "format": image.format}
 

@@ -27,6 +27,7 @@ def open_server(app: Flask, settings: Settings) -> Any:
         max_request_body_size=most,
         inbuf_overflow=most + 1,
         outbuf_overflow=most + 1,
+        clear_untrusted_proxy_headers=not settings.trusted_proxies,  # or the application would not see them
         recv_bytes=2**16,
         ident="",
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from captioner.decoding import DecodingOptions
+from captioner.decoding import MAX_BEAM_SIZE, MAX_LENGTH, DecodingOptions
 from captioner.errors import ConfigError
 
 PREFIX = "CAPTIONER_"
@@ -48,6 +48,19 @@ class Settings:
     log_format: str = field(default="text", metadata=_row("form of the log: text or json", str))
     log_level: str = field(default="info", metadata=_row("least event to log: debug, info, warning or error", str))
 
+    max_words: int = field(default=1000, metadata=_row("most words that a request may ask for"))
+    max_images: int = field(default=8, metadata=_row("most photos in one request"))
+    cache_bytes: int = field(default=0, metadata=_row("memory for answers that are kept; 0 keeps none"))
+    cache_entries: int = field(default=1000, metadata=_row("most answers that are kept"))
+    api_keys: Path | None = field(default=None, metadata=_row("file of hashes of the keys; none asks for no key", Path))
+    rate_limit: str = field(default="", metadata=_row("such as 60/minute, of each client; empty is no limit", str))
+    rate_limit_storage: str = field(default="memory://", metadata=_row("where requests are counted", str))
+    trusted_proxies: int = field(default=0, metadata=_row("reverse proxies in front, whose word on clients is taken"))
+    cors_origins: str = field(default="", metadata=_row("sites whose pages may call, by commas; empty is none", str))
+    url_hosts: str = field(default="", metadata=_row("hosts to fetch photos from, by commas; empty is none", str))
+    url_schemes: str = field(default="https", metadata=_row("https, or https,http: how photos are fetched", str))
+    url_seconds: int = field(default=5, metadata=_row("most seconds that fetching a photo may take"))
+
     def __post_init__(self) -> None:
         if not self.host:
             raise ConfigError("host is empty; it must be an address such as 127.0.0.1")
@@ -60,6 +73,18 @@ class Settings:
         _check_choice("log_format", self.log_format, LOG_FORMATS)
         _check_choice("log_level", self.log_level, LOG_LEVELS)
         self.options()
+        self._check_more()
+
+    def _check_more(self) -> None:
+        most = MAX_BEAM_SIZE * MAX_LENGTH
+        _check_range(
+            "max_words", self.max_words, self.beam_size * self.max_length, most, " (beam_size times max_length)"
+        )
+        _check_range("max_images", self.max_images, 1, 16)
+        _check_range("cache_bytes", self.cache_bytes, 0, 2**40)
+        _check_range("cache_entries", self.cache_entries, 1, 10**9)
+        _check_range("trusted_proxies", self.trusted_proxies, 0, 16)
+        _check_range("url_seconds", self.url_seconds, 1, 600)
 
     def options(self) -> DecodingOptions:
         """Return how to search when a request does not say.

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from captioner.__main__ import _parser as captioner_parser
-from service.options import CAPTIONS, SCORES
+from service.adapters.hugging_face import NAMES
+from service.heatmaps import DEFAULTS
+from service.options import CAPTIONS, DECODING, HEATMAPS, SCORES
 from service.settings import Settings
 from service.settings import _parser as service_parser
 from training.__main__ import parser as training_parser
@@ -60,20 +62,36 @@ def test_recipes_and_make_targets_that_the_readme_names_exist() -> None:
 
 
 def option_rows(section: str) -> dict[str, list[str]]:
-    """Return the option table of one section of the HTTP documentation: name -> values and default."""
+    """Return the option table of one section of the HTTP documentation: name -> values, default and meaning."""
     [part] = [part for part in text(ROOT / "docs/http-api.md").split("\n## ") if part.startswith(section)]
-    rows = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in part.splitlines() if line[:3] == "| `"]
-    return {name.strip("` "): [values, default.strip("`")] for name, values, default, _ in rows}
+    rows = [[cell.strip() for cell in line.strip("| ").split(" | ")] for line in part.splitlines() if line[:3] == "| `"]
+    return {name.strip("` "): [values, default.strip("`"), meaning] for name, values, default, meaning in rows}
 
 
-def test_the_http_documentation_names_every_option_with_its_range() -> None:
-    for section, table in (("POST /v1/captions", CAPTIONS), ("POST /v1/scores", SCORES)):
-        documented = {name: values for name, (values, _) in option_rows(section).items()}
-        assert documented == {name: kind.range for name, kind in table.items()}
+def test_the_http_documentation_names_every_option_with_its_range_and_meaning() -> None:
+    pictures = {name: kind for name, kind in HEATMAPS.items() if name not in DECODING}
+    for section, table in (
+        ("POST /v1/captions", CAPTIONS),
+        ("POST /v1/scores", SCORES),
+        ("POST /v1/heatmaps", pictures),
+    ):
+        documented = {name: (values, meaning) for name, (values, _, meaning) in option_rows(section).items()}
+        expected = {
+            name: ("`true`, `false`" if kind.schema["type"] == "boolean" else kind.range, kind.meaning)
+            for name, kind in table.items()
+        }
+        assert documented == expected
 
 
 def test_the_http_documentation_names_the_defaults() -> None:
-    documented = {name: default for name, (_, default) in option_rows("POST /v1/captions").items()}
+    documented = {name: default for name, (_, default, _) in option_rows("POST /v1/captions").items()}
     words = {None: "by chance", "": "none"}
     for name, default in asdict(Settings().options()).items():
         assert documented[name] == words.get(default, f"{default:g}" if isinstance(default, float) else str(default))
+    drawn = {name: default for name, (_, default, _) in option_rows("POST /v1/heatmaps").items()}
+    assert drawn == {name: f"{default:g}" for name, default in DEFAULTS.items()} | {"word": "none"}
+
+
+def test_the_documentation_names_hugging_face_s_parameters() -> None:
+    page = text(ROOT / "docs/compatibility.md")
+    assert all(f"`{name}`" in page and f"`{ours}`" in page for name, ours in NAMES.items())

@@ -1,8 +1,9 @@
 """Models of a few lines, to put behind the service."""
 
 import threading
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -19,6 +20,8 @@ STRANGE = "blorf"
 class FakeInfo:
     name: str = "fake"
     version: str = "1.2.3"
+    sha256: str = 64 * "f"
+    details: Mapping[str, Any] = field(default_factory=lambda: {"vocabulary": 5})
 
 
 def fake_caption(words: Sequence[str], log_prob: float, activations: bool) -> Caption:

@@ -52,6 +52,13 @@ def test_truth_is_written_out() -> None:
         ([], {"CAPTIONER_TRACING": "1"}, ("CAPTIONER_TRACING", "'1'", "true or false")),
         (["--log-format", "xml"], {}, ("log_format is 'xml'", "text or json")),
         (["--log-level", "loud"], {}, ("log_level is 'loud'", "debug or info or warning or error")),
+        (["--max-words", "99"], {}, ("max_words is 99", "between 100 and 10000", "beam_size times max_length")),
+        (["--max-words", "100", "--beam-size", "6"], {}, ("between 120 and 10000",)),
+        (["--max-images", "17"], {}, ("max_images is 17", "between 1 and 16")),
+        (["--cache-bytes", "-1"], {}, ("cache_bytes is -1",)),
+        (["--cache-entries", "0"], {}, ("cache_entries is 0",)),
+        (["--trusted-proxies", "17"], {}, ("trusted_proxies is 17", "between 0 and 16")),
+        (["--url-seconds", "0"], {}, ("url_seconds is 0",)),
     ],
 )
 def test_what_does_not_fit_is_explained(flags: list[str], environ: dict[str, str], words: tuple[str, ...]) -> None:

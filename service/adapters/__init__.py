@@ -1,0 +1,23 @@
+"""The interfaces of other systems, so that their clients can call this service as it is.
+
+Each adapter is a thin shell around the same desk: it translates requests, answers and errors, and no more.
+"""
+
+from flask import Blueprint
+
+from service.adapters.hugging_face import create_hugging_face
+from service.adapters.max import create_max
+from service.adapters.v2 import create_v2
+from service.desk import Desk
+from service.settings import Settings
+
+__all__ = ["create_adapters"]
+
+
+def create_adapters(desk: Desk, settings: Settings) -> list[Blueprint]:
+    """Return the routes of all adapters."""
+    return [
+        create_max(desk, settings),
+        create_hugging_face(desk, settings),
+        create_v2(desk, settings),
+    ]

@@ -1,0 +1,50 @@
+"""IBM's MAX Image Caption Generator: ``POST /model/predict`` and ``GET /model/metadata``."""
+
+import math
+
+from flask import Blueprint, Response, jsonify, request
+
+from captioner.errors import OptionError
+from service.adapters.dialect import speak
+from service.desk import CaptionTask, Desk
+from service.options import Allowance, allowed_options
+from service.replies import never_store
+from service.settings import Settings
+from service.uploads import read_upload
+
+PREDICTIONS = 3  # as many as MAX gives
+
+
+def create_max(desk: Desk, settings: Settings) -> Blueprint:
+    """Return the routes, bound to a model."""
+    adapter = Blueprint("max", __name__)
+    allowance = Allowance(settings.options(), settings.max_words)
+
+    @adapter.post("/model/predict")
+    def predict() -> Response:
+        upload = read_upload(request)
+        if upload.fields or not upload.photos:
+            raise OptionError("there are no parameters but image; POST /v1/captions has more")
+        task = CaptionTask(allowed_options({"num_captions": PREDICTIONS}, allowance))
+        captions = desk.do(upload.photos[0], task).captions
+        predictions = [
+            {"index": str(index), "caption": caption.text, "probability": math.exp(min(0.0, caption.log_prob))}
+            for index, caption in enumerate(captions)
+        ]
+        return jsonify(status="ok", predictions=predictions)
+
+    @adapter.get("/model/metadata")
+    def tell_metadata() -> Response:
+        model = desk.model
+        return jsonify(
+            id=f"{model.name}-{model.version}",
+            name=model.name,
+            description="Describes a photo in a sentence.",
+            type="Image-to-Text Translation",
+            source="Captioner",
+            license="Apache-2.0",
+        )
+
+    speak(adapter, lambda problem: {"status": "error", "message": problem["detail"]})
+    never_store(adapter)
+    return adapter

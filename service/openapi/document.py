@@ -1,0 +1,97 @@
+"""The document: every route with its parameters, bodies, answers and errors."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from service.heatmaps import DEFAULTS as DRAWING
+from service.openapi.adapters import adapter_paths
+from service.openapi.operations import JSON_MIME, MIME, get, json_answer, photo_bodies, post
+from service.openapi.schemas import SCHEMAS
+from service.openapi.shapes import one, query
+from service.options import CAPTIONS, HEATMAPS, SCORES
+from service.settings import Settings
+
+VERSION = "1.0.0"  # of the interface
+NATIVE, HEALTH = "Captions", "Health"
+TAGS = (NATIVE, HEALTH, "MAX", "Hugging Face", "Open Inference Protocol V2")
+KEYS: Mapping[str, Mapping[str, str]] = {
+    "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+    "bearer": {"type": "http", "scheme": "bearer"},
+}
+PNG = {"image/png": {"schema": {"type": "string", "format": "binary"}}}
+
+
+def create_document(settings: Settings) -> dict[str, Any]:
+    """Return the OpenAPI 3.1 document of a service that runs with these settings."""
+    document: dict[str, Any] = {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Captioner",
+            "version": VERSION,
+            "description": "Describes photos, and tells where it looked for each word.",
+        },
+        "servers": [{"url": "/"}],
+        "tags": [{"name": name} for name in TAGS],
+        "paths": _native_paths(settings) | _health_paths() | adapter_paths(settings),
+        "components": {"schemas": SCHEMAS},
+    }
+    if settings.api_keys is not None:
+        document["components"]["securitySchemes"] = KEYS
+        document["security"] = [{name: []} for name in KEYS]
+    return document
+
+
+def _native_paths(settings: Settings) -> dict[str, Any]:
+    defaults = asdict(settings.options()) | {"activations": False}
+    either = {"anyOf": [one("Captions"), one("Results")]}
+    return {
+        "/v1/captions": post(
+            "caption",
+            "Describe photos",
+            "Of one photo it answers its captions; of several, in a form, the result or the problem of each, in order.",
+            NATIVE,
+            parameters=query(CAPTIONS, defaults),
+            body=photo_bodies(CAPTIONS, defaults, most=settings.max_images),
+            ok=json_answer("The captions.", either),
+        ),
+        "/v1/scores": post(
+            "score",
+            "Score a sentence about a photo",
+            "How likely the model finds a text as the caption of a photo. The text stands in the query or in the body.",
+            NATIVE,
+            parameters=query(SCORES, {"activations": False}),
+            body=photo_bodies(SCORES, {"activations": False}),
+            ok=json_answer("The score.", one("Scored")),
+        ),
+        "/v1/heatmaps": post(
+            "draw",
+            "Draw where the model looked",
+            "The photo under the attention of one word, or a sheet of all words.",
+            NATIVE,
+            parameters=query(HEATMAPS, {**defaults, **DRAWING}),
+            body=photo_bodies(HEATMAPS, {**defaults, **DRAWING}),
+            ok={"description": "The picture.", "content": PNG},
+        ),
+        "/v1/model": get(
+            "describeModel",
+            "The model",
+            "What the model is. An If-None-Match with its ETag is answered 304.",
+            NATIVE,
+            {
+                "200": json_answer("The model.", one("ModelCard")),
+                "304": {"description": "It is still the same."},
+            },
+        ),
+    }
+
+
+def _health_paths() -> dict[str, Any]:
+    alive = json_answer("Yes.", one("Alive"))
+    unready = {"description": "Not yet, or no longer.", "content": {mime: {} for mime in (JSON_MIME, MIME)}}
+    return {
+        "/livez": get("live", "Whether the process lives", "", HEALTH, {"200": alive}, is_open=True),
+        "/readyz": get(
+            "ready", "Whether photos can be captioned", "", HEALTH, {"200": alive, "503": unready}, is_open=True
+        ),
+    }

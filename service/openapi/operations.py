@@ -1,0 +1,111 @@
+"""Operations: a summary, parameters, a body, the answer, and the errors that any of them may give."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from service.openapi.shapes import PHOTO_BASE64, PHOTO_BYTES, Schema, fields, many, one
+from service.options import Kind
+
+JSON_MIME, MIME = "application/json", "application/problem+json"
+ERRORS: Mapping[int, str] = {
+    400: "There is no photo, too many, or a body that cannot be read.",
+    413: "Too many bytes or pixels.",
+    415: "Not an image of a supported format.",
+    422: "An image that cannot be decoded, or an option that does not fit.",
+    503: "Busy, loading or closing; Retry-After says when to come again.",
+    504: "The time for the request is over.",
+}
+ANYWHERE: Mapping[int, str] = {
+    401: "An API key is missing or unknown, where the operator asks for one.",
+    429: "More requests than the operator allows; Retry-After says when to come again.",
+    500: "A mistake of ours.",
+}
+SITES = "fetched from one of the hosts that the operator lists, instead of image"
+
+
+def get(
+    name: str, summary: str, description: str, tag: str, answers: Mapping[str, Schema], is_open: bool = False
+) -> Schema:
+    """Return a path with GET."""
+    responses = dict(answers) | ({} if is_open else errors(ANYWHERE, MIME, one("Problem")))
+    operation = {"operationId": name, "summary": summary, "tags": [tag], "responses": responses}
+    operation |= {"description": description} if description else {}
+    operation |= {"security": []} if is_open else {}
+    return {"get": operation}
+
+
+def post(
+    name: str,
+    summary: str,
+    description: str,
+    tag: str,
+    *,
+    body: Schema,
+    ok: Schema,
+    parameters: Sequence[Schema] = (),
+    problem: str = "Problem",
+) -> Schema:
+    """Return a path with POST.
+
+    Args:
+        name: The operation's id.
+        summary: A few words.
+        description: A sentence.
+        tag: The group it stands in.
+        body: The request's body.
+        ok: The answer.
+        parameters: Those of the query.
+        problem: The schema of errors, which are problem+json or else of an adapter's own shape.
+    """
+    mime = MIME if problem == "Problem" else JSON_MIME
+    operation = {
+        "operationId": name,
+        "summary": summary,
+        "description": description,
+        "tags": [tag],
+        "parameters": list(parameters),
+        "requestBody": {"required": True, "content": body},
+        "responses": {"200": ok, **errors({**ERRORS, **ANYWHERE}, mime, one(problem))},
+    }
+    return {"post": operation}
+
+
+def errors(statuses: Mapping[int, str], mime: str, schema: Schema) -> Schema:
+    """Return the answers of errors."""
+    return {
+        str(status): {"description": text, "content": {mime: {"schema": schema}}}
+        for status, text in sorted(statuses.items())
+    }
+
+
+def json_answer(description: str, schema: Schema) -> Schema:
+    """Return an answer in JSON."""
+    return {"description": description, "content": {JSON_MIME: {"schema": schema}}}
+
+
+def photo_bodies(table: Mapping[str, Kind], defaults: Mapping[str, Any], most: int = 1) -> Schema:
+    """Return the three ways to send a photo with a table of options: as a form, in JSON, or as the body itself."""
+    options = fields(table, defaults)
+    files = many(PHOTO_BYTES, minItems=1, maxItems=most) if most > 1 else PHOTO_BYTES
+    url = {"type": "string", "format": "uri", "description": SITES}
+    return {
+        "multipart/form-data": {"schema": _object({"image": files, **options}, required=["image"])},
+        JSON_MIME: {
+            "schema": {
+                "anyOf": [
+                    _object({"image": PHOTO_BASE64, **options}, required=["image"]),
+                    _object({"url": url, **options}, required=["url"]),
+                ]
+            }
+        },
+        **raw_photo(),
+    }
+
+
+def raw_photo() -> Schema:
+    """Return the photo as the body itself."""
+    return {"application/octet-stream": {"schema": PHOTO_BYTES}}
+
+
+def _object(properties: Schema, required: Sequence[str]) -> Schema:
+    return {"type": "object", "properties": properties, "required": list(required), "additionalProperties": False}

@@ -1,0 +1,156 @@
+"""Requests to values: the photos that a request carries, and the fields beside them."""
+
+import base64
+import binascii
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from flask import Request, current_app
+from werkzeug.datastructures import MultiDict
+
+from service.errors import BadUploadError
+
+IMAGE_FIELD = "image"
+URL_FIELD = "url"
+FORM, JSON = "multipart/form-data", "application/json"
+
+
+@dataclass(frozen=True)
+class JsonValue:
+    """A field that came with a type: what JSON held under its name."""
+
+    value: Any
+
+
+Given = str | JsonValue
+Fields = Mapping[str, Sequence[Given]]
+
+
+@dataclass(frozen=True)
+class Upload:
+    """What a request carries.
+
+    Attributes:
+        photos: The bytes of each photo, in the order in which they came.
+        url: Where to fetch the photo, of a request that carries none.
+        fields: Everything else, from the query, the form or the JSON object; what stands in two of them is there twice.
+    """
+
+    photos: Sequence[bytes]
+    url: str | None = None
+    fields: Fields = field(default_factory=dict)
+
+
+def read_upload(request: Request, most: int = 1) -> Upload:
+    """Return what a request carries: a form with parts ``image``, a JSON object, or else a body that is the photo.
+
+    Except for telling these three apart, the client's content type and file names are claims, which are ignored.
+
+    Args:
+        request: The request.
+        most: How many photos it may carry.
+
+    Raises:
+        BadUploadError: If there is no photo or more than allowed, or a form or JSON that cannot be read.
+    """
+    if request.mimetype == JSON:
+        return _read_json_upload(request)
+    if request.mimetype != FORM:
+        data = request.get_data(cache=False)
+        if not data:
+            raise BadUploadError("the body is empty; send an image as the body or as the form part 'image'")
+        return Upload([data], fields=read_query(request))
+    photos = _image_parts(request, most)
+    if not all(photos):
+        raise BadUploadError("the form part 'image' is empty; it must hold the bytes of an image")
+    return Upload(photos, fields=_collect(request.args, request.form))
+
+
+def read_query(request: Request) -> Fields:
+    """Return the fields of a request's query."""
+    return _collect(request.args)
+
+
+def read_json(request: Request) -> dict[str, Any]:
+    """Return the JSON object that is a request's body.
+
+    It may have a third more bytes than other bodies, since that is what base64 costs.
+
+    Raises:
+        BadUploadError: If the body is no JSON object, names something twice, or holds what JSON does not know.
+    """
+    request.max_content_length = current_app.config["MAX_CONTENT_LENGTH"] * 4 // 3
+    try:
+        values = json.loads(request.get_data(cache=False), object_pairs_hook=_unique, parse_constant=_refuse_constant)
+        json.dumps(values, ensure_ascii=False).encode()  # half a surrogate pair is no text
+    except (ValueError, RecursionError) as error:
+        raise BadUploadError(f"the body is not readable as JSON: {str(error)[:100]}") from None
+    if not isinstance(values, dict):
+        raise BadUploadError('the JSON is no object; send an object such as {"image": "<base64>"}')
+    return values
+
+
+def decode_base64(value: object, name: str) -> bytes:
+    """Return the bytes that a JSON value stands for.
+
+    Raises:
+        BadUploadError: If it is no base64, or stands for no bytes at all.
+    """
+    try:
+        data = base64.b64decode(value, validate=True) if isinstance(value, str) else b""
+    except (binascii.Error, ValueError):
+        data = b""
+    if not data:
+        raise BadUploadError(f"{name} must be a text: the bytes of an image as base64, without line breaks")
+    return data
+
+
+def _read_json_upload(request: Request) -> Upload:
+    values = read_json(request)
+    image, url = values.pop(IMAGE_FIELD, None), values.pop(URL_FIELD, None)
+    fields = _collect(request.args, MultiDict((name, JsonValue(value)) for name, value in values.items()))
+    if (image is None) == (url is None):
+        raise BadUploadError("the JSON must have 'image', the photo as base64, or else 'url', but not both")
+    if url is None:
+        return Upload([decode_base64(image, IMAGE_FIELD)], fields=fields)
+    if not isinstance(url, str):
+        raise BadUploadError('url must be a text such as "https://example.org/photo.jpg"')
+    return Upload([], url, fields)
+
+
+def _image_parts(request: Request, most: int) -> list[bytes]:
+    try:
+        files = request.files
+    except ValueError as error:
+        raise BadUploadError(f"the multipart form cannot be read ({error}); was it cut off?") from None
+    images = files.getlist(IMAGE_FIELD)
+    if 1 <= len(images) <= most and set(files) == {IMAGE_FIELD}:
+        return [image.read() for image in images]
+    if images:
+        allowed = "send one image per request, as the part" if most == 1 else f"send at most {most} images, each a part"
+        raise BadUploadError(f"the form has several files, {len(list(files.items(multi=True)))}; {allowed} 'image'")
+    if IMAGE_FIELD in request.form:
+        raise BadUploadError("the form part 'image' is text; send it as a file, with a file name")
+    raise BadUploadError("the form has no file part named 'image'; put the image there")
+
+
+def _collect(*sources: MultiDict[str, Any]) -> Fields:
+    fields: dict[str, list[Given]] = {}
+    for place, source in enumerate(sources):
+        for name, value in source.items(multi=True):
+            if place == 0 or name != IMAGE_FIELD:  # a form's text beside the photo's own part
+                fields.setdefault(name or "", []).append(value)  # a part may have no name at all
+    return fields
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        raise ValueError("a name stands in an object twice")
+    return values
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
