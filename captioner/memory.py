@@ -1,9 +1,9 @@
 """Memory that a network frees and needs again at once, kept by the process.
 
-A network frees and takes the same megabytes at every layer. glibc's malloc gives blocks of more than 128 KiB (up to 32 MiB,
-as it learns) back to the system as soon as they are freed, and the system must hand out each of their pages anew and
-zeroed: a page fault per 4 KiB, thousands per photo. Where faults are dear, as in virtual machines, that costs up to half of
-an encoder's time: a batch of eight photos took 26.7 ms per photo so, and 13.2 ms with the memory kept.
+A network frees and takes the same megabytes at every layer. glibc's malloc gives large blocks (from 128 KiB, and up to
+32 MiB as it learns) back to the system as soon as they are freed, and the system must hand out each of their pages anew
+and zeroed: a page fault per 4 KiB, thousands per photo. Where faults are dear, as in virtual machines, that costs up to
+half of an encoder's time: a batch of eight took 26.7 ms per photo so, and 13.2 ms with the memory kept.
 """
 
 import ctypes

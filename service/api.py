@@ -1,18 +1,17 @@
 """The HTTP interface for programs: captions of an image, the score of a text, and whether the service lives."""
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
-from PIL.Image import Image
 
-from captioner.images import DEFAULT_LIMITS, read_image
+from captioner.images import DEFAULT_LIMITS
 from service import options, payloads
-from service.batching import Inference, InferenceThread, Predictor
+from service.engine import Engine
 from service.errors import request_id
 from service.settings import Settings
+from service.work import Inference, Model, Photo
 
 
 @dataclass(frozen=True)
@@ -20,55 +19,51 @@ class Work:
     """What one request had the model do.
 
     Attributes:
-        image: The upright image.
+        photo: The photo.
         inference: What the model says of it.
-        decode_seconds: How long the image took to decode.
+        decode_seconds: How long the photo took to decode.
     """
 
-    image: Image
+    photo: Photo
     inference: Inference
     decode_seconds: float
 
 
-def create_api(predictor: Predictor, settings: Settings) -> Blueprint:
-    """Return the routes, bound to a model."""
+def create_api(engine: Engine, settings: Settings) -> Blueprint:
+    """Return the routes, bound to the model in an engine."""
     api = Blueprint("api", __name__)
-    inference = InferenceThread(predictor, settings.max_waiting)
     limits = replace(DEFAULT_LIMITS, max_bytes=settings.max_upload_bytes)
-    model = {"name": predictor.info.name, "version": predictor.info.version}
-
-    def infer(data: bytes, call: Callable[[Image], Inference]) -> Work:
-        with inference.place():
-            start = time.perf_counter()
-            image = read_image(data, limits)
-            decode_seconds = time.perf_counter() - start
-            return Work(image, call(image), decode_seconds)
 
     @api.post("/v1/captions")
     def make_captions() -> Response:
         start = time.perf_counter()
-        data = payloads.read_upload(request)
-        search, activations = options.read_caption_options(request, settings.options())
-        work = infer(data, lambda image: inference.captions(image, search, activations=activations))
-        captions = [payloads.caption_payload(caption) for caption in work.inference.captions]
-        return _answer(model, work, start, captions=captions)
+        with engine.place() as deadline:
+            data = payloads.read_upload(request)
+            search, activations = options.read_caption_options(request, settings.options())
+            photo, seconds = engine.read(data, limits, deadline=deadline)
+            inference = engine.captions(photo, search, activations=activations, deadline=deadline)
+        captions = [payloads.caption_payload(caption) for caption in inference.captions]
+        return _answer(Work(photo, inference, seconds), start, captions=captions)
 
     @api.post("/v1/scores")
     def score_text() -> Response:
         start = time.perf_counter()
-        data = payloads.read_upload(request)
-        text, activations = options.read_score_options(request)
-        work = infer(data, lambda image: inference.score(image, text, activations=activations))
-        [caption] = work.inference.captions
-        return _answer(model, work, start, score=payloads.score_payload(caption))
+        with engine.place() as deadline:
+            data = payloads.read_upload(request)
+            text, activations = options.read_score_options(request)
+            photo, seconds = engine.read(data, limits, deadline=deadline)
+            inference = engine.score(photo, text, activations=activations, deadline=deadline)
+        [caption] = inference.captions
+        return _answer(Work(photo, inference, seconds), start, score=payloads.score_payload(caption))
 
     @api.get("/livez")
     def tell_alive() -> Response:
+        engine.check_alive()
         return jsonify(status="alive")
 
     @api.get("/readyz")
     def tell_ready() -> Response:
-        return jsonify(status="ready", model=model)
+        return jsonify(status="ready", model=_names(engine.check_ready()))
 
     @api.after_request
     def forbid_storing(response: Response) -> Response:
@@ -78,11 +73,11 @@ def create_api(predictor: Predictor, settings: Settings) -> Blueprint:
     return api
 
 
-def _answer(model: dict[str, str], work: Work, start: float, **result: Any) -> Response:
+def _answer(work: Work, start: float, **result: Any) -> Response:
     return jsonify(
         id=request_id(),
-        model=model,
-        image=payloads.image_payload(work.image),
+        model=_names(work.photo.model),
+        image=payloads.image_payload(work.photo),
         **result,
         attention_grid=payloads.attention_grid(work.inference.captions),
         timing_ms={
@@ -91,6 +86,10 @@ def _answer(model: dict[str, str], work: Work, start: float, **result: Any) -> R
             "total": _milliseconds(time.perf_counter() - start),
         },
     )
+
+
+def _names(model: Model) -> dict[str, str]:
+    return {"name": model.name, "version": model.version}
 
 
 def _milliseconds(seconds: float) -> float:

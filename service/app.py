@@ -7,10 +7,13 @@ from flask.json.provider import DefaultJSONProvider
 
 from service.api import create_api
 from service.batching import Predictor
+from service.engine import Engine
 from service.errors import register_errors, request_id
+from service.observer import Observer
 from service.pages import create_pages
 from service.payloads import MemoryRequest
 from service.settings import DEFAULT_SETTINGS, Settings
+from service.work import Model
 
 FORM_OVERHEAD = 64 * 1024  # bytes that a form may need around the image: boundaries, part headers, options
 MAX_FORM_PARTS = 32  # twice as many as there are parameters
@@ -52,13 +55,17 @@ class FiniteJSONProvider(DefaultJSONProvider):
         return super().dumps(obj, allow_nan=False, **kwargs)
 
 
-def create_app(predictor: Predictor, settings: Settings = DEFAULT_SETTINGS) -> Flask:
+def create_app(
+    predictor: Predictor | Engine, settings: Settings = DEFAULT_SETTINGS, observer: Observer | None = None
+) -> Flask:
     """Return the application.
 
     Args:
-        predictor: The model that makes the captions.
+        predictor: The model that makes the captions; or the engine that it runs in, whose model may come later.
         settings: How the service runs.
+        observer: Hears what happens to requests; an engine has its own.
     """
+    engine = predictor if isinstance(predictor, Engine) else _start_engine(predictor, settings, observer)
     app = MemoryFlask(__name__, template_folder="static")
     app.json = FiniteJSONProvider(app)
     app.config.update(
@@ -67,10 +74,16 @@ def create_app(predictor: Predictor, settings: Settings = DEFAULT_SETTINGS) -> F
         MAX_FORM_PARTS=MAX_FORM_PARTS,
     )
     register_errors(app)
-    app.register_blueprint(create_api(predictor, settings))
+    app.register_blueprint(create_api(engine, settings))
     app.register_blueprint(create_pages(settings))
     app.after_request(_add_headers)
     return app
+
+
+def _start_engine(predictor: Predictor, settings: Settings, observer: Observer | None) -> Engine:
+    engine = Engine(settings, observer)
+    engine.use(Model(predictor))
+    return engine
 
 
 def _add_headers(response: Response) -> Response:

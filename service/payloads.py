@@ -7,12 +7,12 @@ from typing import IO, Any
 import numpy as np
 from flask import Request
 from numpy.typing import NDArray
-from PIL.Image import Image
 from werkzeug.datastructures import CombinedMultiDict, MultiDict
 from werkzeug.formparser import FormDataParser
 
 from captioner.types import Caption
 from service.errors import BadUploadError
+from service.work import Photo
 
 IMAGE_FIELD = "image"
 CONFIDENCE_DECIMALS = 4  # more than a calibration can tell
@@ -85,9 +85,9 @@ def _form(request: Request) -> MultiDict[str, str]:
     return MultiDict((name, text) for name, text in request.form.items(multi=True) if name != IMAGE_FIELD)
 
 
-def image_payload(image: Image) -> dict[str, Any]:
+def image_payload(photo: Photo) -> dict[str, Any]:
     """Describe the upright image."""
-    return {"width": image.width, "height": image.height, "format": image.format}
+    return {"width": photo.width, "height": photo.height, "format": photo.format}
 
 
 def caption_payload(caption: Caption) -> dict[str, Any]:
