@@ -159,6 +159,11 @@ class Engine:
         self._line.put_errand(errand)
         return done.result()
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the thread of the model has ended."""
+        return not self._thread.is_alive
+
     def check_alive(self) -> None:
         """Look after the thread of the model.
 

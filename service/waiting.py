@@ -73,7 +73,7 @@ class WaitingLine:
                 batch = self.next_batch(now)
                 if not batch and self._closed:
                     return None
-                pause = self._pause(batch, free_since, now) if batch else None
+                pause = self.pause(batch, free_since, now) if batch else None
                 if pause is not None and pause <= 0:
                     return self._remove(batch)
                 self._changed.wait(pause)
@@ -92,7 +92,7 @@ class WaitingLine:
         first = self._waiting[0]
         return list(islice((job for job in self._waiting if job.goes_with(first)), self._max_batch))
 
-    def _pause(self, batch: Sequence[Job], free_since: float, now: float) -> float:
+    def pause(self, batch: Sequence[Job], free_since: float, now: float) -> float:
         """Return how long a batch shall wait for more photos; no longer at all if not above 0."""
         crowded = self._last_size > 1 or max(len(self._waiting), self._crowd()) > len(batch)
         if len(batch) == self._max_batch or self._closed or not crowded:
