@@ -1,5 +1,6 @@
 """Keeping freed memory: a network's forward pass no longer asks the system for the same pages again."""
 
+import ctypes
 import platform
 import subprocess
 import sys
@@ -47,6 +48,6 @@ def test_a_forward_pass_takes_few_new_pages() -> None:
 
 
 def test_elsewhere_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory.platform, "libc_ver", lambda: ("", ""))
-    monkeypatch.setattr(memory.ctypes, "CDLL", pytest.fail)
+    monkeypatch.setattr(platform, "libc_ver", lambda: ("", ""))
+    monkeypatch.setattr(ctypes, "CDLL", pytest.fail)
     assert not memory.keep_freed_memory()

@@ -10,7 +10,7 @@ from captioner.types import Caption
 from service.observer import Reason
 from tests.service.fakes import FakePredictor, fake_caption
 
-PATIENCE = 60  # seconds after which a test that hangs gives up
+PATIENCE = 30  # seconds after which a test that hangs gives up
 
 
 class Gate(FakePredictor):
@@ -67,9 +67,11 @@ class Listener:
         self.reasons: list[Reason] = []
         self.readiness: list[bool] = []
         self.models: list[tuple[str, str, str]] = []
+        self.has_queue, self.has_ended = threading.Event(), threading.Event()
 
     def queued(self, depth: int) -> None:
         self.depths.append(depth)
+        self.has_queue.set()
 
     def batch(self, size: int, waited: Sequence[float], seconds: float) -> None:
         self.batches.append((size, list(waited), seconds))
@@ -82,10 +84,12 @@ class Listener:
         self.reasons.append(reason)
 
     def cache(self, hit: bool) -> None:
-        raise AssertionError("nothing is kept here")
+        raise AssertionError(f"nothing is kept here, and there is no {hit=}")
 
     def ready(self, is_ready: bool) -> None:
         self.readiness.append(is_ready)
+        if not is_ready:
+            self.has_ended.set()
 
     def model(self, name: str, version: str, sha256: str) -> None:
         self.models.append((name, version, sha256))
