@@ -30,8 +30,7 @@ REASONS: dict[type[ComeAgainError], Reason] = {
 class Engine:
     """The way of all requests through the model.
 
-    Photos are decoded in a few threads of their own: decoders take much memory, malloc keeps a heap for each thread
-    that it was asked in, and there are many threads that answer requests.
+    Photos are decoded in a few threads of their own, since each takes much memory meanwhile.
 
     Args:
         settings: How many may wait, how long, and how they are put together.
