@@ -10,6 +10,7 @@ from captioner import __version__
 from captioner.commands import caption, inspect, score, units
 from captioner.commands.output import FAILED, complain
 from captioner.errors import CaptionerError, OptionError
+from captioner.memory import keep_freed_memory
 
 COMMANDS = {"caption": caption, "score": score, "units": units, "inspect": inspect}
 USAGE, BROKEN_PIPE, INTERRUPTED = 2, 141, 130  # 128 + SIGPIPE and 128 + SIGINT, as shells report them
@@ -21,6 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Args:
         argv: The arguments after the program's name; those of the process if ``None``.
     """
+    keep_freed_memory()
     arguments = _parser().parse_args(argv)
     try:
         status: int = arguments.run(arguments)

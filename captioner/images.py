@@ -280,14 +280,22 @@ class ImageTransform:
         Raises:
             OptionError: If the image is not RGB.
         """
+        pixels = torch.from_numpy(np.array(self.squash(image))).permute(2, 0, 1).contiguous()  # [3, H, W]
+        return pixels.float().div_(255).sub_(self._mean).div_(self._std)
+
+    def squash(self, image: Image.Image) -> Image.Image:
+        """Return an RGB image of any size as the square that is looked at; one that is it already, as it is.
+
+        Raises:
+            OptionError: If the image is not RGB.
+        """
         if image.mode != "RGB":
             raise OptionError(f"image mode is {image.mode!r}; it must be 'RGB', as read_image returns it")
         side = self.config.size
-        if image.size != (side, side):
-            # antialiased; the gap lets huge photos shrink by a whole factor first, which no eye can tell
-            image = image.resize((side, side), Image.Resampling.BILINEAR, reducing_gap=3.0)
-        pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()  # [3, H, W]
-        return pixels.float().div_(255).sub_(self._mean).div_(self._std)
+        if image.size == (side, side):
+            return image
+        # antialiased; the gap lets huge photos shrink by a whole factor first, which no eye can tell
+        return image.resize((side, side), Image.Resampling.BILINEAR, reducing_gap=3.0)
 
     def batch(self, images: Sequence[Image.Image]) -> Tensor:
         """Return the pixels of several images.

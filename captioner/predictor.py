@@ -44,7 +44,7 @@ class ModelInfo:
 
 
 class CaptionPredictor:
-    """Captions images with one model. Not thread-safe: call it from one thread.
+    """Captions images with one model. Not thread-safe: call it from one thread, but for :meth:`prepare`.
 
     Args:
         checkpoint: The model and its tokenizer.
@@ -110,6 +110,14 @@ class CaptionPredictor:
         if not images:
             return []
         return self.captions_of(self.encode(images), options, activations=activations)
+
+    def prepare(self, image: Image.Image) -> Image.Image:
+        """Return a smaller picture that stands for an upright RGB image: its captions and scores are the same.
+
+        The rest of the predictor belongs to one thread; this may be called in any, to spare that one the work and
+        the memory of large photos.
+        """
+        return self.transform.squash(image)
 
     @torch.inference_mode()
     def encode(self, images: Sequence[Image.Image]) -> Features:

@@ -1,44 +1,55 @@
-"""``python -m service``: load the model, then serve it."""
+"""``python -m service``: serve at once, load the model meanwhile, and stop when told to."""
 
+import logging
 import os
-import signal
 import sys
 from collections.abc import Sequence
-from types import FrameType
 
+from captioner.checkpoint import read_header
 from captioner.errors import CaptionerError
-from captioner.predictor import CaptionPredictor
+from captioner.memory import keep_freed_memory
 from service.app import create_app
+from service.engine import Engine
+from service.lifecycle import FAILED, Life
 from service.logs import start_logging
 from service.metrics import Metrics
 from service.server import addresses, open_server
 from service.settings import read_settings
 from service.telemetry import equip
 
+# After how long a thread that computes in Python gives way to another, in seconds. The model's thread asks for its turn
+# after each of the hundreds of operations of a search; with the usual 0.005 it would often wait longer than it works.
+SWITCH_SECONDS = 0.0005
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Serve until Ctrl-C or SIGTERM, and return the exit status."""
-    signal.signal(signal.SIGTERM, _stop)
+    keep_freed_memory()
+    sys.setswitchinterval(SWITCH_SECONDS)
+    metrics = Metrics()
     try:
         settings = read_settings(argv, os.environ)
         start_logging(settings)
-        predictor = CaptionPredictor.from_checkpoint(settings.checkpoint, threads=settings.inference_threads)
-        metrics = Metrics()
-        app = create_app(predictor, settings)
+        read_header(settings.checkpoint)  # so that a wrong name is told at once
+        engine = Engine(settings, metrics)
+        app = create_app(engine, settings)
         equip(app, metrics, settings)
         server = open_server(app, settings)
-        print("Captioner is ready:", *addresses(server), flush=True)
-        server.run()
     except (CaptionerError, OSError) as error:
         print(f"captioner: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        pass
-    return 0
+        return FAILED
+    life = Life(engine, server, settings, announce=lambda: print("Captioner is ready:", *addresses(server), flush=True))
+    status = life.run()
+    if not life.is_over:
+        _leave_at_once(status)
+    return status
 
 
-def _stop(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signature is the signal module's
-    raise SystemExit(0)
+def _leave_at_once(status: int) -> None:
+    """Leave while a thread is in the midst of the model, for which the interpreter would wait or crash."""
+    logging.shutdown()
+    sys.stdout.flush()
+    os._exit(status)
 
 
 if __name__ == "__main__":

@@ -5,10 +5,11 @@ import time
 from flask import Blueprint, Response, jsonify, request
 
 from service import options, replies
-from service.desk import CaptionTask, Desk, ScoreTask
+from service.desk import Desk
 from service.fetching import Fetcher
 from service.settings import Settings
 from service.uploads import read_upload
+from service.work import Captioning, Scoring
 
 
 def create_api(desk: Desk, fetcher: Fetcher, settings: Settings) -> Blueprint:
@@ -20,7 +21,7 @@ def create_api(desk: Desk, fetcher: Fetcher, settings: Settings) -> Blueprint:
     def make_captions() -> Response:
         start = time.perf_counter()
         upload = read_upload(request, settings.max_images)
-        task = CaptionTask(*options.read_caption_options(upload.fields, allowance, max(1, len(upload.photos))))
+        task = Captioning(*options.read_caption_options(upload.fields, allowance, max(1, len(upload.photos))))
         if len(upload.photos) > 1:
             return replies.answer_each(desk.model, desk.do_each(upload.photos, task), start)
         return replies.answer_captions(desk.do(fetcher.photo(upload), task), start)
@@ -29,8 +30,8 @@ def create_api(desk: Desk, fetcher: Fetcher, settings: Settings) -> Blueprint:
     def score_text() -> Response:
         start = time.perf_counter()
         upload = read_upload(request)
-        task = ScoreTask(*options.read_score_options(upload.fields))
-        return replies.answer_score(desk.do(fetcher.photo(upload), task), start)
+        text, activations = options.read_score_options(upload.fields)
+        return replies.answer_score(desk.do(fetcher.photo(upload), Scoring(activations), text), start)
 
     @api.get("/v1/model")
     def describe_model() -> Response:
@@ -43,11 +44,12 @@ def create_api(desk: Desk, fetcher: Fetcher, settings: Settings) -> Blueprint:
 
     @api.get("/livez")
     def tell_alive() -> Response:
+        desk.check_alive()
         return jsonify(status="alive")
 
     @api.get("/readyz")
     def tell_ready() -> Response:
-        return jsonify(status="ready", model=replies.model_payload(desk.model))
+        return jsonify(status="ready", model=replies.model_payload(desk.check_ready()))
 
     replies.never_store(api)
     return api

@@ -7,17 +7,19 @@ from flask.json.provider import DefaultJSONProvider
 
 from service.adapters import create_adapters
 from service.api import create_api
-from service.batching import InferenceThread, Predictor
+from service.batching import Predictor
 from service.desk import Desk
+from service.engine import Engine
 from service.errors import register_errors, request_id
 from service.fetching import Fetcher
 from service.guard import guard
 from service.heatmaps import create_heatmaps
-from service.observer import Observer, Silence
+from service.observer import Observer
 from service.pages import create_pages
 from service.payloads import MemoryRequest
 from service.reference import create_reference
 from service.settings import DEFAULT_SETTINGS, Settings
+from service.work import Model
 
 FORM_OVERHEAD = 64 * 1024  # bytes that a form may need around the image: boundaries, part headers, options
 MAX_FORM_PARTS = 32  # twice as many as there are parameters
@@ -59,14 +61,17 @@ class FiniteJSONProvider(DefaultJSONProvider):
         return super().dumps(obj, allow_nan=False, **kwargs)
 
 
-def create_app(predictor: Predictor, settings: Settings = DEFAULT_SETTINGS, observer: Observer | None = None) -> Flask:
+def create_app(
+    predictor: Predictor | Engine, settings: Settings = DEFAULT_SETTINGS, observer: Observer | None = None
+) -> Flask:
     """Return the application.
 
     Args:
-        predictor: The model that makes the captions.
+        predictor: The model that makes the captions; or the engine that it runs in, whose model may come later.
         settings: How the service runs.
-        observer: Hears what happens to requests.
+        observer: Hears what happens to requests; an engine has its own.
     """
+    engine = predictor if isinstance(predictor, Engine) else _start_engine(predictor, settings, observer)
     app = MemoryFlask(__name__, template_folder="static")
     app.json = FiniteJSONProvider(app)
     app.config.update(
@@ -75,7 +80,7 @@ def create_app(predictor: Predictor, settings: Settings = DEFAULT_SETTINGS, obse
         MAX_FORM_PARTS=MAX_FORM_PARTS,
     )
     register_errors(app)
-    desk = Desk(InferenceThread(predictor, settings.max_waiting), settings, observer or Silence())
+    desk = Desk(engine, settings)
     fetcher = Fetcher.from_settings(settings)
     app.register_blueprint(create_api(desk, fetcher, settings))
     app.register_blueprint(create_heatmaps(desk, fetcher, settings))
@@ -86,6 +91,12 @@ def create_app(predictor: Predictor, settings: Settings = DEFAULT_SETTINGS, obse
     app.after_request(_add_headers)
     guard(app, settings)
     return app
+
+
+def _start_engine(predictor: Predictor, settings: Settings, observer: Observer | None) -> Engine:
+    engine = Engine(settings, observer)
+    engine.use(Model(predictor))
+    return engine
 
 
 def _add_headers(response: Response) -> Response:

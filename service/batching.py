@@ -1,125 +1,129 @@
-"""The one thread in which the model runs.
+"""The one thread in which the model runs, a batch at a time.
 
 OpenMP gives each thread that calls it a pool of its own, so that several would fight for the same cores.
 """
 
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
-from threading import BoundedSemaphore
-from typing import Any, Protocol
+import logging
+import threading
+from collections.abc import Callable, Sequence
 
-from PIL.Image import Image
-
-from captioner.decoding import DecodingOptions
 from captioner.types import Caption
-from service.errors import BusyError
+from service.observer import Observer
+from service.waiting import WaitingLine
+from service.work import Inference, Job, Predictor
+
+__all__ = ["Inference", "InferenceThread", "Predictor", "batch_sizes"]
+logger = logging.getLogger(__name__)
 
 
-class ModelInfo(Protocol):
-    """What a model is called, and what it is."""
-
-    @property
-    def name(self) -> str:
-        """The name."""
-        ...
-
-    @property
-    def version(self) -> str:
-        """The version."""
-        ...
-
-    @property
-    def sha256(self) -> str:
-        """The hash of its file in hex; empty if there is no file."""
-        ...
-
-    @property
-    def details(self) -> Mapping[str, Any]:
-        """What else it tells of itself, as JSON values."""
-        ...
+class WrongCountError(Exception):
+    """A model that did not return one answer per photo, so that nobody knows whose they are."""
 
 
-class Predictor(Protocol):
-    """What the service needs of a model."""
+def batch_sizes(most: int) -> list[int]:
+    """Return the sizes in which batches run: 1, 2, 3, 4, 6, 8, 12 and so on, up to ``most``.
 
-    @property
-    def info(self) -> ModelInfo:
-        """What the model is called."""
-        ...
-
-    def captions(
-        self, images: Sequence[Image], options: DecodingOptions, *, activations: bool = False
-    ) -> list[list[Caption]]:
-        """Return the best captions of every image, best first."""
-        ...
-
-    def scores(self, images: Sequence[Image], texts: Sequence[str], *, activations: bool = False) -> list[Caption]:
-        """Return every text as the caption of its image, with the probabilities that the model gives it."""
-        ...
-
-
-@dataclass(frozen=True)
-class Inference:
-    """What the model says of one image.
-
-    Attributes:
-        captions: The captions, best first; one when a text was scored.
-        seconds: How long the model took, without waiting for its turn.
+    Each size that a network meets leaves something in the caches of its library (oneDNN compiles its loops for it), so
+    that there should be few. With these a batch grows by at most half, and from two photos up by at most a third.
     """
-
-    captions: Sequence[Caption]
-    seconds: float
+    powers = [2**exponent for exponent in range(most.bit_length())]
+    return sorted({size for size in [*powers, *(3 * power for power in powers), most] if size <= most})
 
 
 class InferenceThread:
-    """One thread through which all requests go, first come first served.
+    """A thread that takes from a line what waits there, and answers it.
+
+    When a batch fails, its photos are tried one by one, so that one that the model cannot bear hurts only itself.
 
     Args:
-        predictor: The model.
-        max_waiting: How many requests may hold a place at the same time.
+        line: Where the photos wait; closing it ends the thread.
+        max_batch: Most photos of a batch.
+        learn: Told of the size of each batch and how many seconds it took.
+        observer: Hears of each batch.
+        clock: Tells the time in seconds.
     """
 
-    def __init__(self, predictor: Predictor, max_waiting: int) -> None:
-        self._predictor = predictor
-        self._max_waiting = max_waiting
-        self._places = BoundedSemaphore(max_waiting)
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="inference")
+    def __init__(
+        self,
+        line: WaitingLine,
+        max_batch: int,
+        learn: Callable[[int, float], None],
+        observer: Observer,
+        clock: Callable[[], float],
+    ) -> None:
+        self._line = line
+        self._sizes = batch_sizes(max_batch)
+        self._learn = learn
+        self._observer = observer
+        self._clock = clock
+        self._busy_since: float | None = None
+        self._thread = threading.Thread(target=self._work, name="inference", daemon=True)
+        self._thread.start()
 
     @property
-    def info(self) -> ModelInfo:
-        """What the model is called that answers now."""
-        return self._predictor.info
+    def is_alive(self) -> bool:
+        """Whether the thread still runs."""
+        return self._thread.is_alive()
 
-    @contextmanager
-    def place(self) -> Iterator[None]:
-        """Hold a place in the queue; taken before an image is decoded, since that costs memory.
+    def busy_seconds(self) -> float:
+        """Return how long the thread has been at what it does now; 0 if it waits for work."""
+        since = self._busy_since
+        return 0.0 if since is None else self._clock() - since
 
-        Raises:
-            BusyError: If all places are taken.
-        """
-        if not self._places.acquire(blocking=False):
-            raise BusyError(f"{self._max_waiting} requests already wait for the model; try again in a moment")
+    def join(self, seconds: float) -> bool:
+        """Wait for the end of the thread, for so long at most; return whether it came."""
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
+
+    def _work(self) -> None:
+        while self._next():
+            pass
+
+    def _next(self) -> bool:
+        """Do what comes next; apart from the loop, so that nothing of the last batch is kept while there is none."""
+        taken = self._line.take()
+        if taken is None:
+            return False
+        self._busy_since = self._clock()
+        if callable(taken):
+            taken()
+        else:
+            self._run([job for job in taken if job.answer.set_running_or_notify_cancel()])
+        self._busy_since = None
+        return True
+
+    def _run(self, jobs: Sequence[Job]) -> None:
+        """Answer photos that go together."""
+        if not jobs:
+            return
+        start = self._clock()
         try:
-            yield
-        finally:
-            self._places.release()
+            answers = self._ask(jobs)
+        except Exception as error:  # noqa: BLE001 - whatever the model raises belongs to who asked, not to this thread
+            self._fail(jobs, error)
+            return
+        seconds = self._clock() - start
+        waited = [start - job.submitted for job in jobs]
+        self._learn(len(jobs), seconds)
+        self._observer.batch(len(jobs), waited, seconds)
+        for job, captions, wait in zip(jobs, answers, waited, strict=True):
+            job.answer.set_result(Inference(captions, seconds, wait))
 
-    def captions(self, image: Image, options: DecodingOptions, *, activations: bool = False) -> Inference:
-        """Caption an image in the inference thread, and wait for it."""
-        return self._run(lambda: self._predictor.captions([image], options, activations=activations)[0])
+    def _fail(self, jobs: Sequence[Job], error: Exception) -> None:
+        if len(jobs) > 1 and not isinstance(error, WrongCountError):
+            logger.warning("a batch of %d photos failed; they are tried one by one: %r", len(jobs), error)
+            for job in jobs:
+                self._run([job])
+            return
+        for job in jobs:
+            job.answer.set_exception(error)
 
-    def score(self, image: Image, text: str, *, activations: bool = False) -> Inference:
-        """Score a text as the caption of an image in the inference thread, and wait for it."""
-        return self._run(lambda: self._predictor.scores([image], [text], activations=activations))
-
-    def _run(self, infer: Callable[[], Sequence[Caption]]) -> Inference:
-        return self._thread.submit(_time, infer).result()
-
-
-def _time(infer: Callable[[], Sequence[Caption]]) -> Inference:
-    start = time.perf_counter()
-    captions = infer()
-    return Inference(captions, time.perf_counter() - start)
+    def _ask(self, jobs: Sequence[Job]) -> Sequence[Sequence[Caption]]:
+        """Show the model the photos, the last one repeated up to the next size."""
+        size = next(size for size in self._sizes if size >= len(jobs))
+        padded = [*jobs, *[jobs[-1]] * (size - len(jobs))]
+        pictures, texts = [job.photo.picture for job in padded], [job.text for job in padded]
+        answers = jobs[0].task.run(jobs[0].photo.model.predictor, pictures, texts)
+        if len(answers) != size:
+            raise WrongCountError(f"the model returned {len(answers)} answers to {size} photos")
+        return answers[: len(jobs)]

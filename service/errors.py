@@ -16,6 +16,7 @@ from captioner.errors import (
 )
 
 logger = logging.getLogger(__name__)
+RETRY_AFTER_SECONDS = 1
 
 
 class BadUploadError(CaptionerError):
@@ -30,8 +31,42 @@ class UnknownModelError(CaptionerError):
     """The request names a model, or a version of it, that is not served."""
 
 
-class BusyError(CaptionerError):
+class ComeAgainError(CaptionerError):
+    """The parent of errors that pass by themselves.
+
+    Args:
+        detail: What is the matter.
+        retry_after: In how many seconds it is worth to come again.
+    """
+
+    def __init__(self, detail: str, retry_after: int = RETRY_AFTER_SECONDS) -> None:
+        super().__init__(detail)
+        self.retry_after = retry_after
+
+
+class BusyError(ComeAgainError):
     """As many requests wait for the model as are allowed."""
+
+
+class NotReadyError(ComeAgainError):
+    """The model is still being loaded or warmed up."""
+
+
+class DrainingError(ComeAgainError):
+    """The service is about to stop: it finishes what it accepted, and accepts no more."""
+
+
+class DeadlinePassedError(CaptionerError):
+    """The answer took longer than a request may."""
+
+    @classmethod
+    def after(cls, seconds: float) -> "DeadlinePassedError":
+        """Return the error of a request that was given up after so long."""
+        return cls(f"the photo was not captioned within {seconds:.1f} seconds and was given up; try again later")
+
+
+class StuckError(CaptionerError):
+    """The thread that runs the model has died, or has been at one batch for too long."""
 
 
 STATUS: dict[type[CaptionerError], int] = {
@@ -43,8 +78,11 @@ STATUS: dict[type[CaptionerError], int] = {
     OptionError: 422,
     FetchError: 422,
     BusyError: 503,
+    NotReadyError: 503,
+    DrainingError: 503,
+    DeadlinePassedError: 504,
+    StuckError: 500,
 }
-RETRY_AFTER_SECONDS = 1
 SAFE_ID = "[A-Za-z0-9._:-]{1,64}"  # what may go into logs and headers as it is
 MEBIBYTE = 2**20
 
@@ -81,8 +119,8 @@ def _answer_captioner_error(error: CaptionerError) -> Response:
     words = re.findall("[A-Z][a-z]+", type(error).__name__.removesuffix("Error"))
     slug, title = "-".join(words).lower(), " ".join(words).capitalize()
     answer = _problem(status, title, str(error), f"urn:captioner:problem:{slug}")
-    if status == 503:
-        answer.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    if isinstance(error, ComeAgainError):
+        answer.headers["Retry-After"] = str(error.retry_after)
     return answer
 
 

@@ -11,12 +11,13 @@ from PIL.Image import Image
 from captioner.errors import OptionError
 from captioner.heatmap import contact_sheet, overlay
 from captioner.types import Caption
-from service.desk import CaptionTask, Desk
+from service.desk import Desk
 from service.fetching import Fetcher
 from service.options import HEATMAPS, Allowance, allowed_options, read_values
 from service.replies import never_store
 from service.settings import Settings
 from service.uploads import read_upload
+from service.work import Captioning
 
 ONE_WORD, SHEET = {"size": 1024}, {"columns": 4, "tile": 320}  # what belongs to which picture, and its defaults
 DEFAULTS: Mapping[str, float] = {"caption": 0, "opacity": 0.6, **ONE_WORD, **SHEET}
@@ -36,7 +37,7 @@ def create_heatmaps(desk: Desk, fetcher: Fetcher, settings: Settings) -> Bluepri
         drawn, asked = _split(read_values(upload.fields, HEATMAPS))
         options = allowed_options(asked, allowance)
         _check(drawn, options.num_captions, options.max_length)
-        work, image = desk.do_with_image(fetcher.photo(upload), CaptionTask(options))
+        work, image = desk.do_with_image(fetcher.photo(upload), Captioning(options))
         with drawing:
             png = _draw(image, _chosen(work.captions, drawn.pop("caption", 0)), **drawn)
         return Response(png, mimetype="image/png")

@@ -36,9 +36,9 @@ class MemoryRequest(Request):
         return parser
 
 
-def image_payload(image: PhotoFacts) -> dict[str, Any]:
+def image_payload(photo: PhotoFacts) -> dict[str, Any]:
     """Describe the upright image."""
-    return {"width": image.width, "height": image.height, "format": image.format}
+    return {"width": photo.width, "height": photo.height, "format": photo.format}
 
 
 def caption_payload(caption: Caption) -> dict[str, Any]:

@@ -7,9 +7,9 @@ from typing import Any
 from flask import Blueprint, Response, jsonify
 
 from service import payloads
-from service.batching import ModelInfo
 from service.desk import Work
 from service.errors import answer_error, request_id
+from service.work import Model
 
 PROBLEM_FIELDS = ("type", "title", "status", "detail")
 
@@ -24,7 +24,7 @@ def never_store(blueprint: Blueprint) -> None:
     blueprint.after_request(forbid_storing)
 
 
-def model_payload(model: ModelInfo) -> dict[str, str]:
+def model_payload(model: Model) -> dict[str, str]:
     """Say which model answers."""
     return {"name": model.name, "version": model.version}
 
@@ -41,7 +41,7 @@ def answer_score(work: Work, start: float) -> Response:
     return _answer(work, start, score=payloads.score_payload(caption))
 
 
-def answer_each(model: ModelInfo, results: Sequence[Work | Exception], start: float) -> Response:
+def answer_each(model: Model, results: Sequence[Work | Exception], start: float) -> Response:
     """Answer the captions of several photos, each with its own result or problem, in their order."""
     return jsonify(
         id=request_id(),

@@ -1,11 +1,35 @@
 """The web server: waitress, which reads a slow client's request to its end before a thread is spent on it."""
 
+import threading
+import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from flask import Flask
-from waitress import create_server
+from waitress import create_server, wasyncore
+from waitress.channel import HTTPChannel
+from waitress.server import BaseWSGIServer
+from waitress.task import ThreadedTaskDispatcher
 
 from service.settings import Settings
+
+HEALTH_PATHS = ("/livez", "/readyz", "/v2/health/live", "/v2/health/ready")
+MOST_CONNECTIONS = 800  # below the 1024 files that a process may usually have open
+LOOK_SECONDS = 0.02  # between two looks whether all answers have been sent
+CLOSE_SECONDS = 1  # that closing sockets and threads may take
+
+
+class HealthFirst(ThreadedTaskDispatcher):  # type: ignore[misc]
+    """Threads that answer requests, those for health before all others that wait for a thread."""
+
+    def add_task(self, task: Any) -> None:
+        """Let a connection's next request wait for a thread."""
+        with self.lock:
+            if getattr(task.requests[0], "path", None) in HEALTH_PATHS:  # what could not be parsed has no path
+                self.queue.appendleft(task)
+            else:
+                self.queue.append(task)
+            self.queue_cv.notify()
 
 
 def open_server(app: Flask, settings: Settings) -> Any:
@@ -19,11 +43,15 @@ def open_server(app: Flask, settings: Settings) -> Any:
         OSError: If the address cannot be listened on.
     """
     most = 2 * app.config["MAX_CONTENT_LENGTH"]
+    threads = HealthFirst()
+    threads.set_thread_count(settings.server_threads)
     return create_server(
         app,
+        _dispatcher=threads,
         host=settings.host,
         port=settings.port,
-        threads=settings.server_threads,
+        connection_limit=MOST_CONNECTIONS,
+        asyncore_use_poll=True,  # since select() knows only the first 1024 files
         max_request_body_size=most,
         inbuf_overflow=most + 1,
         outbuf_overflow=most + 1,
@@ -37,3 +65,41 @@ def addresses(server: Any) -> list[str]:
     """Return the URLs at which a server listens."""
     listening = getattr(server, "effective_listen", None) or [(server.effective_host, server.effective_port)]
     return [f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}" for host, port in listening]
+
+
+def stop_server(server: Any, seconds: float = 0) -> None:
+    """Let a server answer what it has read, for so long at most, then close it, so that its ``run()`` returns.
+
+    To be called from another thread than that of ``run()``.
+    """
+    end = time.monotonic() + seconds
+    sockets: dict[int, Any] = getattr(server, "map", None) or server._map
+    listeners = [socket for socket in list(sockets.values()) if isinstance(socket, BaseWSGIServer)]
+    _wait_until_idle(server, sockets, end)
+    # To close a listener must not close its trigger, by which threads tell of answers, as its own close() does.
+    _in_loop(listeners, lambda: [wasyncore.dispatcher.close(listener) for listener in listeners])
+    _wait_until_idle(server, sockets, end)
+    _in_loop(listeners, lambda: wasyncore.close_all(sockets, ignore_all=True))
+    server.task_dispatcher.shutdown(timeout=CLOSE_SECONDS)
+
+
+def _wait_until_idle(server: Any, sockets: dict[int, Any], end: float) -> None:
+    """Wait until no thread is at work, and all that was answered is sent."""
+    while time.monotonic() < end:
+        channels = [socket for socket in list(sockets.values()) if isinstance(socket, HTTPChannel)]
+        busy = any(channel.requests or channel.total_outbufs_len for channel in channels)
+        if not busy and not server.task_dispatcher.queue and server.task_dispatcher.active_count == 0:
+            return
+        time.sleep(LOOK_SECONDS)
+
+
+def _in_loop(listeners: Sequence[Any], call: Callable[[], object]) -> None:
+    """Call something in the thread of ``run()``, the only one that may open and close sockets."""
+    called = threading.Event()
+
+    def thunk() -> None:
+        call()
+        called.set()
+
+    listeners[0].trigger.pull_trigger(thunk)
+    called.wait(CLOSE_SECONDS)

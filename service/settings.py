@@ -10,6 +10,7 @@ from captioner.decoding import MAX_BEAM_SIZE, MAX_LENGTH, DecodingOptions
 from captioner.errors import ConfigError
 
 PREFIX = "CAPTIONER_"
+SPARE_THREADS = 8
 LOG_FORMATS = ("text", "json")
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
@@ -38,8 +39,25 @@ class Settings:
     inference_threads: int | None = field(
         default=None, metadata=_row("CPU threads of the model; none is torch's choice")
     )
-    server_threads: int = field(default=16, metadata=_row("threads that answer requests"))
-    max_waiting: int = field(default=8, metadata=_row("images that may wait for the model; more are answered 503"))
+    server_threads: int = field(default=72, metadata=_row("threads that answer requests"))
+    max_waiting: int = field(
+        default=64, metadata=_row("images that may be on their way through the model; more are answered 503")
+    )
+    max_batch: int = field(default=8, metadata=_row("most images that the model looks at together; 1 is one by one"))
+    max_wait_ms: int = field(
+        default=4, metadata=_row("milliseconds that a batch waits for more images; a lone one never waits")
+    )
+    max_decoding: int = field(default=2, metadata=_row("images that are decoded at the same time"))
+    deadline_seconds: int = field(default=30, metadata=_row("seconds after which a request is given up with a 504"))
+    drain_seconds: int = field(
+        default=25, metadata=_row("seconds to finish what was accepted, when the service is told to stop")
+    )
+    stuck_seconds: int = field(
+        default=120, metadata=_row("seconds at one batch after which /livez says that the model is stuck")
+    )
+    reload_seconds: int = field(
+        default=5, metadata=_row("seconds between looks whether the model's file is a new one; 0 is never")
+    )
     max_upload_bytes: int = field(default=20 * 2**20, metadata=_row("most bytes of an uploaded image"))
     beam_size: int = field(default=5, metadata=_row("beams of the search when a request does not say"))
     max_length: int = field(default=20, metadata=_row("most words of a caption when a request does not say"))
@@ -67,8 +85,17 @@ class Settings:
         _check_range("port", self.port, 0, 65535)
         if self.inference_threads is not None:
             _check_range("inference_threads", self.inference_threads, 1, 1024)
-        _check_range("server_threads", self.server_threads, 2, 1024)
-        _check_range("max_waiting", self.max_waiting, 1, self.server_threads - 1, " (some threads must stay free)")
+        _check_range("server_threads", self.server_threads, SPARE_THREADS + 1, 1024)
+        most_waiting = self.server_threads - SPARE_THREADS
+        why = f" (server_threads less {SPARE_THREADS}, which stay free to answer health checks and to refuse)"
+        _check_range("max_waiting", self.max_waiting, 1, most_waiting, why)
+        _check_range("max_batch", self.max_batch, 1, 256)
+        _check_range("max_wait_ms", self.max_wait_ms, 0, 10_000)
+        _check_range("max_decoding", self.max_decoding, 1, 64)
+        _check_range("deadline_seconds", self.deadline_seconds, 1, 3600)
+        _check_range("drain_seconds", self.drain_seconds, 0, 3600)
+        _check_range("stuck_seconds", self.stuck_seconds, 1, 3600)
+        _check_range("reload_seconds", self.reload_seconds, 0, 3600)
         _check_range("max_upload_bytes", self.max_upload_bytes, 1024, 2**30)
         _check_choice("log_format", self.log_format, LOG_FORMATS)
         _check_choice("log_level", self.log_level, LOG_LEVELS)

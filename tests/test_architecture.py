@@ -9,8 +9,8 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("captioner", "service", "training")
 # Inside captioner each module imports only modules that stand before it here.
 LIBRARY = (
-    "errors", "types", "registry", "config", "images", "decoding", "scoring", "tokenizers", "cells", "stack",
-    "attention", "encoders", "decoders", "model", "confidence", "checkpoint", "predictor", "heatmap", "units",
+    "errors", "memory", "types", "registry", "config", "images", "decoding", "scoring", "tokenizers", "cells",
+    "stack", "attention", "encoders", "decoders", "model", "confidence", "checkpoint", "predictor", "heatmap", "units",
     "commands", "__main__",
 )  # fmt: skip
 FORBIDDEN = {

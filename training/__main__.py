@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from captioner.errors import CaptionerError
+from captioner.memory import keep_freed_memory
 from training.commands import calibrate, check, evaluate, fit_text, gradients, prepare, sample, units
 from training.errors import TrainingError
 from training.fit import resume, start_or_restart
@@ -64,6 +65,7 @@ def run_fit(args: argparse.Namespace) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return its exit status."""
+    keep_freed_memory()
     args = parser().parse_args(argv)
     try:
         return int(args.run(args))

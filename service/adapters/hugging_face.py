@@ -8,12 +8,13 @@ from flask import Blueprint, Response, jsonify, request
 
 from captioner.errors import OptionError
 from service.adapters.dialect import speak
-from service.desk import CaptionTask, Desk
+from service.desk import Desk
 from service.errors import BadUploadError
 from service.options import DECODING, Allowance, Kind, allowed_options, read_values, truth
 from service.replies import never_store
 from service.settings import Settings
 from service.uploads import JSON, JsonValue, decode_base64, read_json, read_upload
+from service.work import Captioning
 
 # Hugging Face's names for the parameters of DECODING.
 NAMES: Mapping[str, str] = {
@@ -47,7 +48,7 @@ def create_hugging_face(desk: Desk, settings: Settings) -> Blueprint:
     def image_to_text() -> Response:
         photo, parameters = _read()
         options = allowed_options(decoding_values(parameters), allowance)
-        captions = desk.do(photo, CaptionTask(options)).captions
+        captions = desk.do(photo, Captioning(options)).captions
         return jsonify([{"generated_text": caption.text} for caption in captions])
 
     speak(adapter, lambda problem: {"error": problem["detail"]})

@@ -6,11 +6,12 @@ from flask import Blueprint, Response, jsonify, request
 
 from captioner.errors import OptionError
 from service.adapters.dialect import speak
-from service.desk import CaptionTask, Desk
+from service.desk import Desk
 from service.options import Allowance, allowed_options
 from service.replies import never_store
 from service.settings import Settings
 from service.uploads import read_upload
+from service.work import Captioning
 
 PREDICTIONS = 3  # as many as MAX gives
 
@@ -25,7 +26,7 @@ def create_max(desk: Desk, settings: Settings) -> Blueprint:
         upload = read_upload(request)
         if upload.fields or not upload.photos:
             raise OptionError("there are no parameters but image; POST /v1/captions has more")
-        task = CaptionTask(allowed_options({"num_captions": PREDICTIONS}, allowance))
+        task = Captioning(allowed_options({"num_captions": PREDICTIONS}, allowance))
         captions = desk.do(upload.photos[0], task).captions
         predictions = [
             {"index": str(index), "caption": caption.text, "probability": math.exp(min(0.0, caption.log_prob))}

@@ -5,16 +5,17 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from flask import Blueprint, Response, current_app, jsonify, request
+from flask import Blueprint, Response, jsonify, request
 
 from captioner.types import Caption
 from service.adapters.dialect import speak
-from service.desk import CaptionTask, Desk, Work
+from service.desk import Desk, Work
 from service.errors import BadUploadError, UnknownModelError
 from service.options import DECODING, Allowance, allowed_options, read_values
 from service.replies import never_store
 from service.settings import Settings
 from service.uploads import JsonValue, decode_base64, read_json
+from service.work import Captioning
 
 INPUT = "image"
 OUTPUTS: dict[str, tuple[str, Callable[[Caption], Any]]] = {  # name -> data type, and its value for a caption
@@ -26,7 +27,6 @@ TRANSPORT = (
     "binary_data",
     "binary_data_output",
 )  # of an extension that is not offered: answers are JSON, which it allows
-READY_ENDPOINT = "api.tell_ready"
 PATHS = ("/v2/models/<name>", "/v2/models/<name>/versions/<version>")
 
 
@@ -41,12 +41,12 @@ def create_v2(desk: Desk, settings: Settings) -> Blueprint:
 
     @adapter.get("/v2/health/live")
     def tell_live() -> Response:
+        desk.check_alive()
         return jsonify(live=True)
 
     @adapter.get("/v2/health/ready")
     def tell_ready() -> tuple[Response, int]:
-        status = _native_readiness()
-        return jsonify(ready=status == 200), status
+        return jsonify(ready=desk.is_ready), _status(desk)
 
     def tell_model(name: str, version: str | None = None) -> Response:
         _check_model(desk, name, version)
@@ -60,15 +60,14 @@ def create_v2(desk: Desk, settings: Settings) -> Blueprint:
 
     def tell_model_ready(name: str, version: str | None = None) -> tuple[Response, int]:
         _check_model(desk, name, version)
-        status = _native_readiness()
-        return jsonify(name=desk.model.name, ready=status == 200), status
+        return jsonify(name=desk.model.name, ready=desk.is_ready), _status(desk)
 
     def infer(name: str, version: str | None = None) -> Response:
         _check_model(desk, name, version)
         values = _read_body()
         photos, wanted = _read_photos(values, settings.max_images), _read_outputs(values)
         options = allowed_options(_read_parameters(values), allowance, len(photos))
-        results = desk.do_each(photos, CaptionTask(options))
+        results = desk.do_each(photos, Captioning(options))
         return jsonify(_answer(desk, values, [_done(result) for result in results], wanted))
 
     for path in PATHS:
@@ -87,10 +86,9 @@ def _own_version() -> str:
         return "unversioned"
 
 
-def _native_readiness() -> int:
-    """Return the status of GET /readyz, so that both say the same."""
-    view: Any = current_app.view_functions[READY_ENDPOINT]
-    return current_app.make_response(view()).status_code
+def _status(desk: Desk) -> int:
+    """Return the status of readiness, that of GET /readyz."""
+    return 200 if desk.is_ready else 503
 
 
 def _check_model(desk: Desk, name: str, version: str | None) -> None:

@@ -32,6 +32,15 @@ def test_a_batch_gives_what_each_picture_gives_alone(
             assert one.log_prob == pytest.approx(other.log_prob, rel=1e-4)
 
 
+def test_a_prepared_picture_stands_for_its_photo(predictor: CaptionPredictor, pictures: list[Image.Image]) -> None:
+    prepared = [predictor.prepare(picture) for picture in pictures]
+    assert {picture.size for picture in prepared} == {(64, 64)}
+    assert torch.equal(predictor.transform.batch(prepared), predictor.transform.batch(pictures))
+    assert predictor.prepare(prepared[0]) is prepared[0]
+    with pytest.raises(OptionError, match="image mode"):
+        predictor.prepare(pictures[0].convert("L"))
+
+
 def test_captions_explain_themselves(predictor: CaptionPredictor, pictures: list[Image.Image]) -> None:
     for captions in predictor.captions(pictures, DecodingOptions(beam_size=3, num_captions=3, max_length=6)):
         for caption in captions:

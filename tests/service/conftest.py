@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_pla
 
 from service import Settings, create_app
 from service.batching import Predictor
-from service.server import addresses, open_server
+from service.server import addresses, open_server, stop_server
 from tests.service.fakes import FakePredictor
 
 Serve = Callable[[Flask], AbstractContextManager[str]]
@@ -99,9 +99,8 @@ def serve(settings: Settings) -> Serve:
         try:
             yield addresses(server)[0]
         finally:
-            server.trigger.pull_trigger(lambda: server.asyncore.close_all(server._map, ignore_all=True))
+            stop_server(server)
             loop.join()
-            server.task_dispatcher.shutdown()
 
     return run
 

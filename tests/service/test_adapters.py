@@ -23,7 +23,9 @@ from captioner.predictor import CaptionPredictor
 from service import Settings, create_app
 from service.adapters.hugging_face import decoding_values
 from service.adapters.v2 import OUTPUTS
+from service.engine import Engine
 from service.options import DECODING
+from service.work import Model
 from tests.service.fakes import FakePredictor, Recorder
 
 MakePhoto = Callable[..., bytes]
@@ -277,12 +279,18 @@ class TestV2:
         self.check_error(client.post(INFER, json=unknown), 422, ", ".join(DECODING))
         self.check_error(client.post(INFER, data=b"{", content_type="application/json"), 400, "JSON")
 
-    def test_it_is_as_ready_as_the_service(self, app: Flask) -> None:
-        app.view_functions["api.tell_ready"] = lambda: ("no", 503)
-        client = app.test_client()
-        ready = client.get("/v2/health/ready")
-        assert (ready.status_code, ready.get_json()) == (503, {"ready": False})
-        assert client.get("/v2/models/fake/ready").status_code == 503
+    def test_it_is_as_ready_as_the_service(self) -> None:
+        engine = Engine(Settings())
+        client = create_app(engine).test_client()
+        assert client.get("/v2/health/live").status_code == 200
+        assert client.get("/v2/health/ready").get_json() == {"ready": False}
+        engine.use(Model(FakePredictor()))
+        for is_ready in (True, False):
+            ready = client.get("/v2/health/ready")
+            assert (ready.status_code, ready.get_json()) == (200 if is_ready else 503, {"ready": is_ready})
+            named = client.get("/v2/models/fake/ready")
+            assert (named.status_code, named.get_json()["ready"]) == (ready.status_code, is_ready)
+            engine.drain(0)
 
     def check_error(self, response: TestResponse, status: int, words: str) -> None:
         assert (response.status_code, response.mimetype) == (status, "application/json"), response.get_json()

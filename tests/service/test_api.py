@@ -96,7 +96,7 @@ def test_size_is_that_of_the_upright_photo(client: FlaskClient, photo: MakePhoto
 
 def test_each_of_many_requests_gets_its_own_answer_from_one_thread(photo: MakePhoto) -> None:
     recorder = Recorder()
-    app = create_app(recorder, Settings(max_waiting=64, server_threads=65))
+    app = create_app(recorder, Settings(max_waiting=64))
 
     def caption(red: int) -> str:
         return str(app.test_client().post(URL, data=photo(red)).get_json()["captions"][0]["text"])

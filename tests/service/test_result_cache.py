@@ -2,18 +2,20 @@
 
 import base64
 import io
+import threading
 from collections.abc import Callable
-from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
 from flask.testing import FlaskClient
 
 from service import Settings, create_app
+from service.engine import Engine
 from service.observer import Silence
 from service.result_cache import Kept, PhotoFacts, ResultCache
-from tests.service.fakes import FakeInfo, Recorder, fake_caption
+from service.work import Model
+from tests.service.fakes import FakeInfo, FakePredictor, Recorder, fake_caption
+from tests.service.gates import Gate
 
 MakePhoto = Callable[..., bytes]
 URL = "/v1/captions"
@@ -100,17 +102,23 @@ def test_another_model_answers_for_itself(caching: FlaskClient, recorder: Record
     assert caching.post(URL, data=photo()).get_json()["cached"] is True
 
 
-def test_an_answer_is_not_kept_if_the_model_changes_meanwhile(photo: MakePhoto) -> None:
-    class Changing(Recorder):
-        def captions(self, *args: Any, **kwargs: Any) -> Any:
-            self.info = replace(FakeInfo(), version=f"{len(self.options)}")
-            return super().captions(*args, **kwargs)
+def test_an_answer_is_kept_for_the_model_that_gave_it(photo: MakePhoto) -> None:
+    class Newer(FakePredictor):
+        info = FakeInfo(version="2")
 
-    model = Changing()
-    client = create_app(model, Settings(cache_bytes=ROOM)).test_client()
-    client.post(URL, data=photo())
-    model.info = FakeInfo()
-    assert "cached" not in client.post(URL, data=photo()).get_json()
+    settings, gate = Settings(cache_bytes=ROOM), Gate()
+    engine = Engine(settings)
+    engine.use(Model(gate))
+    app = create_app(engine, settings)
+    first = threading.Thread(target=lambda: app.test_client().post(URL, data=photo()))
+    first.start()
+    gate.wait_until_entered()
+    engine.use(Model(Newer()))
+    gate.opened.set()
+    first.join()
+    answers = [app.test_client().post(URL, data=photo()).get_json() for _ in range(2)]
+    assert [answer["model"]["version"] for answer in answers] == ["2", "2"]
+    assert ["cached" in answer for answer in answers] == [False, True]
 
 
 def test_failures_are_not_kept(caching: FlaskClient, photo: MakePhoto) -> None:

@@ -1,0 +1,130 @@
+"""Clients of the service, as many threads as there are clients; to be run in a process of their own."""
+
+import http.client
+import json
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+WARM_UP_SECONDS = 0.2  # part of the time that is not counted: of each client's first answers
+TIMEOUT = 120
+
+
+@dataclass
+class Load:
+    """What clients saw.
+
+    Attributes:
+        clients: How many asked at the same time.
+        seconds: For how long.
+        answered: How many captions came within that time.
+        captions: The number of a photo, the caption that was answered, and its log-probability, for each answer.
+        milliseconds: How long each of those answers took.
+        refused: How many were answered 503.
+        failures: How many were not answered, or otherwise.
+        livez_ms: How long ``/livez`` took, whenever it was asked meanwhile.
+    """
+
+    clients: int
+    seconds: float = 0
+    answered: int = 0
+    captions: list[tuple[int, str, float]] = field(default_factory=list)
+    milliseconds: list[float] = field(default_factory=list)
+    refused: int = 0
+    failures: int = 0
+    livez_ms: list[float] = field(default_factory=list)
+
+    def ask(self, connection: http.client.HTTPConnection, photo: int, data: bytes) -> None:
+        """Have a photo captioned, and write down the answer."""
+        start = time.perf_counter()
+        try:
+            connection.request("POST", "/v1/captions", data, {"Content-Type": "image/jpeg"})
+            response = connection.getresponse()
+            body = response.read()
+        except (OSError, http.client.HTTPException):
+            connection.close()
+            self.failures += 1
+            return
+        took = time.perf_counter() - start
+        if response.status == 200:
+            caption = json.loads(body)["captions"][0]
+            self.captions.append((photo, caption["text"], caption["log_prob"]))
+            self.milliseconds.append(1000 * took)
+        elif response.status == 503 and response.headers["Retry-After"]:
+            self.refused += 1
+        else:
+            self.failures += 1
+
+
+def closed_loop(netloc: str, photos: Sequence[bytes], clients: int, seconds: float) -> Load:
+    """Let clients ask again as soon as they are answered, for so long after a little warming up."""
+    begin = time.perf_counter() + WARM_UP_SECONDS * seconds
+    end = begin + seconds
+
+    def client(number: int) -> Load:
+        seen, warming = Load(1), Load(1)
+        connection = http.client.HTTPConnection(netloc, timeout=TIMEOUT)
+        photo = number
+        while (now := time.perf_counter()) < end:
+            photo = (photo + 1) % len(photos)
+            load = warming if now < begin else seen
+            before = len(load.captions)
+            load.ask(connection, photo, photos[photo])
+            if begin <= time.perf_counter() <= end:
+                seen.answered += len(load.captions) - before
+        connection.close()
+        return seen
+
+    with ThreadPoolExecutor(clients) as threads:
+        parts = list(threads.map(client, range(clients)))
+    return _sum(parts, clients, seconds)
+
+
+def burst(netloc: str, photos: Sequence[bytes], clients: int) -> Load:
+    """Let clients ask once, all at the same time, while another one asks whether the server lives."""
+    together, over = threading.Barrier(clients + 1), threading.Event()
+    livez_ms: list[float] = []
+
+    def client(number: int) -> Load:
+        seen = Load(1)
+        connection = http.client.HTTPConnection(netloc, timeout=TIMEOUT)
+        connection.connect()
+        together.wait(TIMEOUT)
+        seen.ask(connection, number % len(photos), photos[number % len(photos)])
+        connection.close()
+        return seen
+
+    def watch() -> None:
+        together.wait(TIMEOUT)
+        while not over.is_set():
+            start = time.perf_counter()
+            connection = http.client.HTTPConnection(netloc, timeout=TIMEOUT)
+            connection.request("GET", "/livez")
+            if connection.getresponse().read() and connection.close() is None:
+                livez_ms.append(1000 * (time.perf_counter() - start))
+            over.wait(0.01)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    start = time.perf_counter()
+    with ThreadPoolExecutor(clients) as threads:
+        parts = list(threads.map(client, range(clients)))
+    over.set()
+    watcher.join()
+    load = _sum(parts, clients, time.perf_counter() - start)
+    load.livez_ms = livez_ms
+    return load
+
+
+def _sum(parts: Sequence[Load], clients: int, seconds: float) -> Load:
+    return Load(
+        clients,
+        seconds,
+        sum(part.answered for part in parts),
+        [answer for part in parts for answer in part.captions],
+        [time for part in parts for time in part.milliseconds],
+        sum(part.refused for part in parts),
+        sum(part.failures for part in parts),
+    )

@@ -1,0 +1,215 @@
+"""Everything between a request and the model: a place, a decoded photo, a batch, and an answer in time."""
+
+import time
+import weakref
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from typing import TypeVar
+
+from PIL.Image import Image
+
+from captioner.decoding import DecodingOptions
+from captioner.images import DEFAULT_LIMITS, ImageLimits, read_image
+from service.batching import InferenceThread
+from service.capacity import Capacity
+from service.errors import BusyError, ComeAgainError, DeadlinePassedError, DrainingError, NotReadyError, StuckError
+from service.observer import Observer, Reason, Silence
+from service.settings import Settings
+from service.tracing import span
+from service.waiting import WaitingLine
+from service.work import Captioning, Inference, Job, Model, Photo, Scoring, Task
+
+T = TypeVar("T")
+LOADING_RETRY_SECONDS = 5
+LAST_BATCH_SECONDS = 5  # how long the thread may take to end once nobody waits for an answer
+REASONS: dict[type[ComeAgainError], Reason] = {
+    BusyError: "queue_full",
+    DrainingError: "draining",
+    NotReadyError: "not_ready",
+}
+
+
+class Engine:
+    """The way of all requests through the model.
+
+    Photos are decoded in a few threads of their own, since each takes much memory meanwhile.
+
+    Args:
+        settings: How many may wait, how long, and how they are put together.
+        observer: Hears what happens to requests.
+        clock: Tells the time in seconds.
+    """
+
+    def __init__(
+        self, settings: Settings, observer: Observer | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._settings = settings
+        self.observer = observer or Silence()
+        self._clock = clock
+        self._model: Model | None = None
+        self._capacity = capacity = Capacity(settings.max_waiting)
+        max_wait = settings.max_wait_ms / 1000
+        self._line = WaitingLine(settings.max_batch, max_wait, lambda: capacity.taken, self.observer, clock)
+        self._thread = InferenceThread(self._line, settings.max_batch, capacity.learn, self.observer, clock)
+        self._decoders = ThreadPoolExecutor(settings.max_decoding, thread_name_prefix="decoding")
+        weakref.finalize(self, self._line.close)  # which ends the thread of an engine that nobody uses any more
+
+    @property
+    def model(self) -> Model:
+        """The model that looks at photos from now on.
+
+        Raises:
+            NotReadyError: If none is loaded yet.
+        """
+        if self._model is None:
+            raise NotReadyError("the model is being loaded; try again in a moment", LOADING_RETRY_SECONDS)
+        return self._model
+
+    def use(self, model: Model) -> None:
+        """Let a model look at photos from now on; what waits for the one before is still answered by that one."""
+        is_first = self._model is None
+        self._model = model
+        self.observer.model(model.name, model.version, model.sha256)
+        if is_first and not self._capacity.is_closed:
+            self.observer.ready(True)
+
+    @contextmanager
+    def place(self, photos: int = 1) -> Iterator[float]:
+        """Hold a place for each photo, taken before it is decoded, since that costs memory; gives the deadline.
+
+        Raises:
+            BusyError: If there are not enough.
+            NotReadyError: If there is no model yet.
+            DrainingError: If the service is about to stop.
+        """
+        with ExitStack() as held:
+            try:
+                held.enter_context(self._capacity.place(photos))
+                self.model  # noqa: B018 - raises if there is none
+            except ComeAgainError as error:
+                self.observer.rejected(REASONS[type(error)])
+                raise
+            yield self._clock() + self._settings.deadline_seconds
+
+    def read(self, data: bytes, limits: ImageLimits = DEFAULT_LIMITS, *, deadline: float) -> tuple[Photo, float]:
+        """Decode an upload; return the photo as the model looks at it, and how many seconds that took.
+
+        Raises:
+            ImageError: If the bytes are no usable image; see :func:`captioner.images.read_image`.
+            DeadlinePassedError: If others were decoded until it was too late.
+        """
+        model = self.model
+
+        def decode() -> tuple[Photo, float]:
+            start = time.perf_counter()
+            photo = model.photo(read_image(data, limits))
+            return photo, time.perf_counter() - start
+
+        with span("decode"):
+            photo, seconds = self._result(self._decoders.submit(decode), deadline)
+        self.observer.decoded(seconds)
+        return photo, seconds
+
+    def decode(self, data: bytes, limits: ImageLimits = DEFAULT_LIMITS, *, deadline: float) -> Image:
+        """Decode an upload to the upright image in full; it raises what :meth:`read` does."""
+        with span("decode"):
+            return self._result(self._decoders.submit(read_image, data, limits), deadline)
+
+    def captions(
+        self, photo: Photo, options: DecodingOptions, *, deadline: float, activations: bool = False
+    ) -> Inference:
+        """Caption a photo, and wait for it; see :meth:`submit` and :meth:`wait`."""
+        return self.wait(self.submit(photo, Captioning(options, activations), deadline=deadline))
+
+    def score(self, photo: Photo, text: str, *, deadline: float, activations: bool = False) -> Inference:
+        """Score a text as the caption of a photo, and wait for it; see :meth:`submit` and :meth:`wait`."""
+        return self.wait(self.submit(photo, Scoring(activations), text, deadline=deadline))
+
+    def submit(self, photo: Photo, task: Task, text: str = "", *, deadline: float) -> Job:
+        """Let a photo wait for the model.
+
+        Raises:
+            DrainingError: If the service has stopped.
+        """
+        job = Job(photo, task, text, self._clock(), deadline)
+        self._line.put(job)
+        return job
+
+    def wait(self, job: Job) -> Inference:
+        """Wait for what the model says of a photo.
+
+        Raises:
+            DeadlinePassedError: If it took too long.
+            OptionError: If the model cannot do what is asked.
+        """
+        with span("inference"):
+            return self._result(job.answer, job.deadline)
+
+    def cancel(self, job: Job) -> None:
+        """Give a photo up, whose answer is not wanted any more."""
+        if job.answer.cancel():
+            self.observer.rejected("cancelled")
+
+    def call(self, work: Callable[[], T]) -> T:
+        """Do something in the thread of the model, between two batches, and wait for it.
+
+        Raises:
+            DrainingError: If the service has stopped.
+        """
+        done: Future[T] = Future()
+
+        def errand() -> None:
+            try:
+                done.set_result(work())
+            except Exception as error:  # noqa: BLE001 - it belongs to the caller
+                done.set_exception(error)
+
+        self._line.put_errand(errand)
+        return done.result()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the thread of the model has ended."""
+        return not self._thread.is_alive
+
+    def check_alive(self) -> None:
+        """Look after the thread of the model.
+
+        Raises:
+            StuckError: If it has died, or has been at the same batch for too long.
+        """
+        if not self._thread.is_alive and not self._capacity.is_closed:
+            raise StuckError("the thread that runs the model has ended; restart the service")
+        busy, most = self._thread.busy_seconds(), self._settings.stuck_seconds
+        if busy > most:
+            raise StuckError(f"the model has been at one batch for {busy:.0f} seconds; at most {most} are expected")
+
+    def check_ready(self) -> Model:
+        """Return the model that answers requests.
+
+        Raises:
+            ComeAgainError: If none does: there is no model yet, or the service is about to stop.
+            StuckError: If the thread of the model has died or is stuck.
+        """
+        self._capacity.check_open()
+        self.check_alive()
+        return self.model
+
+    def drain(self, seconds: float) -> bool:
+        """Accept nothing more and finish all that is accepted, for so long at most; return whether that was done."""
+        self._capacity.close()
+        self.observer.ready(False)
+        is_empty = self._capacity.wait_until_empty(seconds)
+        self._line.close()
+        return is_empty and self._thread.join(LAST_BATCH_SECONDS)
+
+    def _result(self, answer: "Future[T]", deadline: float) -> T:
+        try:
+            return answer.result(max(deadline - self._clock(), 0))
+        except TimeoutError:
+            if answer.done():
+                return answer.result()
+            if answer.cancel():
+                self.observer.rejected("deadline")
+            raise DeadlinePassedError.after(self._settings.deadline_seconds) from None

@@ -1,0 +1,155 @@
+"""The life of a service: it loads its model, reloads it when there is a new one, and ends without losing a request."""
+
+import logging
+import queue
+import signal
+import threading
+import time
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+from captioner.errors import CaptionerError
+from service.engine import Engine
+from service.errors import DrainingError
+from service.loading import FileWatch, checkpoint_path, load_model, warm_up
+from service.server import stop_server
+from service.settings import Settings
+from service.work import Model
+
+logger = logging.getLogger(__name__)
+DONE, CUT_OFF, FAILED = 0, 1, 2  # exit statuses
+SENDING_SECONDS = 1  # for answers on their way to clients, even if the time to drain is over
+JOIN_SECONDS = 1
+STOPPING = (signal.SIGTERM, signal.SIGINT)
+RELOADING = tuple(filter(None, [getattr(signal, "SIGHUP", None)]))  # which Windows does not have
+
+
+class Life:
+    """What happens in a service beside answering requests.
+
+    Args:
+        engine: Where the model runs.
+        server: The web server of the application around the engine.
+        settings: Which model, and how long things may take.
+        announce: Called when the first model is ready.
+        load: Returns the model that the settings name.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        server: Any,
+        settings: Settings,
+        announce: Callable[[], None],
+        load: Callable[[Settings], Model] = load_model,
+    ) -> None:
+        self._engine = engine
+        self._server = server
+        self._settings = settings
+        self._announce = announce
+        self._load = load
+        self._watch = FileWatch(checkpoint_path(settings))
+        # Simple queues, since a signal may come in the midst of anything, and theirs is the only put() that allows it.
+        self._wishes: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._stops: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._status = DONE
+        self._keeper = threading.Thread(target=self._keep_model, name="keeper", daemon=True)
+        self._ender = threading.Thread(target=self._end, name="ender", daemon=True)
+
+    def run(self) -> int:
+        """Serve until told to stop, and return the exit status.
+
+        SIGTERM and SIGINT stop the service, and a second one acts as usual; SIGHUP reloads the model.
+        """
+        old = {number: signal.signal(number, self._hear) for number in (*STOPPING, *RELOADING)}
+        try:
+            self._keeper.start()
+            self._ender.start()
+            self._server.run()
+            self._ender.join()
+            self._keeper.join(JOIN_SECONDS)
+        finally:
+            for number, handler in old.items():
+                signal.signal(number, handler)
+        return self._status
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all has ended, so that nothing is torn from the midst of its work when the interpreter leaves."""
+        return not self._keeper.is_alive() and self._engine.is_over
+
+    def reload(self) -> None:
+        """Ask for the model to be loaded anew; the old one answers until the new one is ready."""
+        self._wishes.put("reload")
+
+    def stop(self) -> None:
+        """Ask for the end: what is accepted is finished, and nothing more is accepted."""
+        self._stops.put("stop")
+
+    def _hear(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - the signature is the signal module's
+        if number in STOPPING:
+            signal.signal(number, signal.SIG_DFL)
+            self.stop()
+        else:
+            self.reload()
+
+    def _keep_model(self) -> None:
+        """Load the model, and then every new one."""
+        try:
+            self._begin()
+        except DrainingError:  # told to stop before there was a model
+            return
+        except Exception as error:
+            logger.error("no model, no service: %s", error, exc_info=_trace(error))
+            self._status = FAILED
+            self.stop()
+            return
+        while self._wish() != "end":
+            self._reload()
+
+    def _begin(self) -> None:
+        self._watch.remember()
+        model = self._load(self._settings)
+        warm_up(self._engine, model, self._settings)
+        self._engine.use(model)
+        self._announce()
+
+    def _wish(self) -> str:
+        """Wait for what shall be done next with the model."""
+        while True:
+            try:
+                return self._wishes.get(timeout=self._settings.reload_seconds or None)
+            except queue.Empty:
+                if self._watch.is_new():
+                    return "reload"
+
+    def _reload(self) -> None:
+        self._watch.remember()
+        try:
+            model = self._load(self._settings)
+            warm_up(self._engine, model, self._settings)
+        except DrainingError:
+            return
+        except Exception as error:
+            logger.error("the new model cannot be used, the old one stays: %s", error, exc_info=_trace(error))
+            return
+        self._engine.use(model)
+        logger.info("a new model answers from now on: %s %s, sha256 %s", model.name, model.version, model.sha256)
+
+    def _end(self) -> None:
+        """Once told to stop, finish what was accepted and close the server."""
+        self._stops.get()
+        logger.info("stopping: finishing what was accepted, refusing the rest")
+        end = time.monotonic() + self._settings.drain_seconds
+        if not self._engine.drain(self._settings.drain_seconds):
+            logger.error("not all that was accepted was finished within %s seconds", self._settings.drain_seconds)
+            self._status = CUT_OFF
+        self._wishes.put("end")
+        stop_server(self._server, max(end - time.monotonic(), SENDING_SECONDS))
+        logger.info("stopped")
+
+
+def _trace(error: Exception) -> Exception | None:
+    """Return an error if its traceback tells more than its message."""
+    return None if isinstance(error, (CaptionerError, OSError)) else error
