@@ -4,6 +4,7 @@ import base64
 import io
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
