@@ -4,9 +4,10 @@ import http.client
 import json
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Any
 
 WARM_UP_SECONDS = 0.2  # part of the time that is not counted: of each client's first answers
 TIMEOUT = 120
@@ -24,7 +25,6 @@ class Load:
         milliseconds: How long each of those answers took.
         refused: How many were answered 503.
         failures: How many were not answered, or otherwise.
-        livez_ms: How long ``/livez`` took, whenever it was asked meanwhile.
     """
 
     clients: int
@@ -34,7 +34,6 @@ class Load:
     milliseconds: list[float] = field(default_factory=list)
     refused: int = 0
     failures: int = 0
-    livez_ms: list[float] = field(default_factory=list)
 
     def ask(self, connection: http.client.HTTPConnection, photo: int, data: bytes) -> None:
         """Have a photo captioned, and write down the answer."""
@@ -82,10 +81,25 @@ def closed_loop(netloc: str, photos: Sequence[bytes], clients: int, seconds: flo
     return _sum(parts, clients, seconds)
 
 
+def alternate(netloc: str, photos: Sequence[bytes], library: Callable[[bytes], float], times: int) -> list[float]:
+    """Ask for one caption at a time, and have the library caption the same photo by itself right before.
+
+    Returns:
+        By how many milliseconds the service took longer, each time.
+    """
+    connection, seen = http.client.HTTPConnection(netloc, timeout=TIMEOUT), Load(1)
+    alone = []
+    for number in range(times):
+        photo = number % len(photos)
+        alone.append(library(photos[photo]))
+        seen.ask(connection, photo, photos[photo])
+    connection.close()
+    return [service - by_itself for service, by_itself in zip(seen.milliseconds, alone, strict=True)]
+
+
 def burst(netloc: str, photos: Sequence[bytes], clients: int) -> Load:
-    """Let clients ask once, all at the same time, while another one asks whether the server lives."""
-    together, over = threading.Barrier(clients + 1), threading.Event()
-    livez_ms: list[float] = []
+    """Let clients ask once, all at the same time."""
+    together = threading.Barrier(clients)
 
     def client(number: int) -> Load:
         seen = Load(1)
@@ -96,26 +110,24 @@ def burst(netloc: str, photos: Sequence[bytes], clients: int) -> Load:
         connection.close()
         return seen
 
-    def watch() -> None:
-        together.wait(TIMEOUT)
-        while not over.is_set():
-            start = time.perf_counter()
-            connection = http.client.HTTPConnection(netloc, timeout=TIMEOUT)
-            connection.request("GET", "/livez")
-            if connection.getresponse().read() and connection.close() is None:
-                livez_ms.append(1000 * (time.perf_counter() - start))
-            over.wait(0.01)
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
     start = time.perf_counter()
     with ThreadPoolExecutor(clients) as threads:
         parts = list(threads.map(client, range(clients)))
-    over.set()
-    watcher.join()
-    load = _sum(parts, clients, time.perf_counter() - start)
-    load.livez_ms = livez_ms
-    return load
+    return _sum(parts, clients, time.perf_counter() - start)
+
+
+def watch(netloc: str, begun: Any, over: Any) -> list[float]:
+    """Ask whether the server lives, again and again, until an event is set; return how many milliseconds each took."""
+    times = []
+    begun.set()
+    while not over.is_set():
+        start = time.perf_counter()
+        connection = http.client.HTTPConnection(netloc, timeout=TIMEOUT)
+        connection.request("GET", "/livez")
+        if connection.getresponse().read() and connection.close() is None:
+            times.append(1000 * (time.perf_counter() - start))
+        over.wait(0.01)
+    return times
 
 
 def _sum(parts: Sequence[Load], clients: int, seconds: float) -> Load:

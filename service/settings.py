@@ -43,7 +43,7 @@ class Settings:
     max_waiting: int = field(
         default=64, metadata=_row("images that may be on their way through the model; more are answered 503")
     )
-    max_batch: int = field(default=8, metadata=_row("most images that the model looks at together; 1 is one by one"))
+    max_batch: int = field(default=16, metadata=_row("most images that the model looks at together; 1 is one by one"))
     max_wait_ms: int = field(
         default=4, metadata=_row("milliseconds that a batch waits for more images; a lone one never waits")
     )
