@@ -125,7 +125,7 @@ def test_it_listens_at_once_and_is_ready_when_the_model_is_warm(home: Home, phot
         assert ask(home.netloc, URL, photo(3))[0] == 200
 
     assert home.run(story) == DONE
-    assert [len(batch) for batch in gate.batches] == [1, 2, 3, 4, 6, 8, 1]
+    assert [len(batch) for batch in gate.batches] == [1, 2, 3, 4, 6, 8, 12, 16, 1]
     assert home.listener.models == [("fake", "1.2.3", 64 * "f")]
     assert home.listener.readiness == [True, False]
     assert home.life.is_over
