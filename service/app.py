@@ -7,7 +7,6 @@ from flask.json.provider import DefaultJSONProvider
 
 from service.adapters import create_adapters
 from service.api import create_api
-from service.batching import Predictor
 from service.desk import Desk
 from service.engine import Engine
 from service.errors import register_errors, request_id
@@ -19,7 +18,7 @@ from service.pages import create_pages
 from service.payloads import MemoryRequest
 from service.reference import create_reference
 from service.settings import DEFAULT_SETTINGS, Settings
-from service.work import Model
+from service.work import Model, Predictor
 
 FORM_OVERHEAD = 64 * 1024  # bytes that a form may need around the image: boundaries, part headers, options
 MAX_FORM_PARTS = 32  # twice as many as there are parameters

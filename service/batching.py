@@ -10,9 +10,8 @@ from collections.abc import Callable, Sequence
 from captioner.types import Caption
 from service.observer import Observer
 from service.waiting import WaitingLine
-from service.work import Inference, Job, Predictor
+from service.work import Inference, Job
 
-__all__ = ["Inference", "InferenceThread", "Predictor", "batch_sizes"]
 logger = logging.getLogger(__name__)
 
 

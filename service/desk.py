@@ -102,11 +102,12 @@ class Desk:
             ComeAgainError: If too many wait already, there is no model yet, or the service is about to stop.
             DeadlinePassedError: If it took too long.
         """
-        kept = self._look_up(self._key(photo, task, text))
+        key = self._key(photo, task, text)
+        kept = self._look_up(key)
         if kept is not None:
             return kept
         with self._engine.place() as deadline:
-            return self._finish(self._begin(photo, task, text, deadline))
+            return self._finish(self._begin(photo, task, text, key, deadline))
 
     def do_each(self, photos: Sequence[bytes], task: Task) -> list[Work | Exception]:
         """Do a task on each of several photos, which go through the model together; the results come in their order.
@@ -138,7 +139,8 @@ class Desk:
 
     def _attempt(self, photo: bytes, task: Task, deadline: float) -> "Work | _Begun | Exception":
         try:
-            return self._look_up(self._key(photo, task, "")) or self._begin(photo, task, "", deadline)
+            key = self._key(photo, task, "")
+            return self._look_up(key) or self._begin(photo, task, "", key, deadline)
         except Exception as error:  # noqa: BLE001 - one photo's mishap is not the others'
             return error
 
@@ -152,11 +154,11 @@ class Desk:
         except Exception as error:  # noqa: BLE001 - one photo's mishap is not the others'
             return error
 
-    def _begin(self, data: bytes, task: Task, text: str, deadline: float) -> _Begun:
+    def _begin(self, data: bytes, task: Task, text: str, key: Key | None, deadline: float) -> _Begun:
         """Decode a photo and let it wait for the model."""
         photo, seconds = self._engine.read(data, self._limits, deadline=deadline)
         # The key is that of the model that looks at the photo, which may be newer than the one that was looked up for.
-        key = self._key(data, task, text, photo.model)
+        key = None if key is None else (key[0], _identity(photo.model), task, text)
         return _Begun(self._engine.submit(photo, task, text, deadline=deadline), seconds, key)
 
     def _finish(self, begun: _Begun) -> Work:
@@ -168,11 +170,10 @@ class Desk:
             self._cache.put(begun.key, Kept(facts, done.captions))
         return Work(photo.model, facts, done.captions, begun.decode_seconds, done.seconds)
 
-    def _key(self, photo: bytes, task: Task, text: str, model: Model | None = None) -> Key | None:
+    def _key(self, photo: bytes, task: Task, text: str) -> Key | None:
         if not (self._cache.is_on and task.repeatable):
             return None
-        by = model or self.model
-        return photo_hash(photo), (by.name, by.version, by.sha256), task, text
+        return photo_hash(photo), _identity(self.model), task, text
 
     def _look_up(self, key: Key | None) -> Work | None:
         if key is None:
@@ -180,3 +181,7 @@ class Desk:
         kept = self._cache.get(key)
         self._engine.observer.cache(kept is not None)
         return None if kept is None else Work(self.model, kept.photo, kept.captions, cached=True)
+
+
+def _identity(model: Model) -> Identity:
+    return model.name, model.version, model.sha256

@@ -6,7 +6,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from service.batching import Predictor
+from service.work import Predictor
 from tests.service.browsing import choose, choose_several, expect_caption, thumbnails, words
 from tests.service.fakes import STRANGE, SurePredictor
 

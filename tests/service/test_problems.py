@@ -12,8 +12,8 @@ from captioner import errors as library
 from captioner.types import Caption
 from service import create_app
 from service.app import CONTENT_SECURITY_POLICY
-from service.batching import Predictor
 from service.errors import STATUS
+from service.work import Predictor
 
 MakePhoto = Callable[..., bytes]
 Encode = Callable[[bytes], dict[str, Any]]
