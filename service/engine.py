@@ -9,7 +9,6 @@ from typing import TypeVar
 
 from PIL.Image import Image
 
-from captioner.decoding import DecodingOptions
 from captioner.images import DEFAULT_LIMITS, ImageLimits, read_image
 from service.batching import InferenceThread
 from service.capacity import Capacity
@@ -18,7 +17,7 @@ from service.observer import Observer, Reason, Silence
 from service.settings import Settings
 from service.tracing import span
 from service.waiting import WaitingLine
-from service.work import Captioning, Inference, Job, Model, Photo, Scoring, Task
+from service.work import Inference, Job, Model, Photo, Task
 
 T = TypeVar("T")
 LOADING_RETRY_SECONDS = 5
@@ -115,16 +114,6 @@ class Engine:
         """Decode an upload to the upright image in full; it raises what :meth:`read` does."""
         with span("decode"):
             return self._result(self._decoders.submit(read_image, data, limits), deadline)
-
-    def captions(
-        self, photo: Photo, options: DecodingOptions, *, deadline: float, activations: bool = False
-    ) -> Inference:
-        """Caption a photo, and wait for it; see :meth:`submit` and :meth:`wait`."""
-        return self.wait(self.submit(photo, Captioning(options, activations), deadline=deadline))
-
-    def score(self, photo: Photo, text: str, *, deadline: float, activations: bool = False) -> Inference:
-        """Score a text as the caption of a photo, and wait for it; see :meth:`submit` and :meth:`wait`."""
-        return self.wait(self.submit(photo, Scoring(activations), text, deadline=deadline))
 
     def submit(self, photo: Photo, task: Task, text: str = "", *, deadline: float) -> Job:
         """Let a photo wait for the model.

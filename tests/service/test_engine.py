@@ -223,7 +223,7 @@ def test_a_photo_keeps_its_size_but_not_its_pixels() -> None:
     Image.new("RGB", (64, 48), (7, 0, 0)).save(file, "PNG")
     photo, _ = bench.engine.read(file.getvalue(), deadline=bench.clock.now + 10)
     assert (photo.width, photo.height, photo.format, photo.picture.size) == (64, 48, "PNG", (4, 4))
-    answer = bench.engine.captions(photo, DecodingOptions(), deadline=bench.clock.now + 10)
+    answer = bench.engine.wait(bench.engine.submit(photo, Captioning(DecodingOptions()), deadline=bench.clock.now + 10))
     assert answer.captions[0].text == "a photo of red 7"
     assert bench.listener.decodings == 1
 
