@@ -2,7 +2,23 @@
 
 import hashlib
 import subprocess
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from captioner.config import to_dict
+from training.data import CaptionedImage
+from training.recipe import DataRecipe
+
+MACHINE_FIELDS = (
+    "runs",
+    "cache",
+    "encoder_weights",
+    "decoder_weights",
+    "start_from",
+)  # where things lie is no part of how a model was made
 
 
 def sha256(path: Path) -> str:
@@ -17,3 +33,28 @@ def commit() -> str:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
+
+
+def public_recipe(recipe: Any) -> dict[str, Any]:
+    """Return a recipe that has ``data`` without what only says where things lie."""
+    public = {key: value for key, value in to_dict(recipe).items() if key not in MACHINE_FIELDS}
+    public["data"] = {key: value for key, value in public["data"].items() if key != "root"}
+    return public
+
+
+def captions_provenance(data: DataRecipe, train: Sequence[CaptionedImage]) -> dict[str, Any]:
+    """Return what identifies the photos and captions of a run."""
+    return {
+        "train_images": len(train),
+        "train_captions": sum(len(image.captions) for image in train),
+        "train_annotations_sha256": sha256(data.path("train_annotations")),
+        "val_annotations_sha256": sha256(data.path("val_annotations")),
+    }
+
+
+def weights_sha256(weights: Mapping[str, Tensor]) -> str:
+    """Return a hash of weights and their names."""
+    digest = hashlib.sha256()
+    for name in sorted(weights):
+        digest.update(name.encode() + weights[name].contiguous().numpy().tobytes())
+    return digest.hexdigest()

@@ -1,6 +1,5 @@
 """From a recipe to everything that a run works with."""
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,24 +9,15 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from captioner.config import to_dict
 from captioner.model import CaptionModel
 from captioner.tokenizers import TOKENIZERS, Tokenizer
 from training.data import CaptionedImage
 from training.decoder_weights import take_over
 from training.growing import grow
 from training.language.model import load_language_model
-from training.provenance import commit, sha256
+from training.provenance import captions_provenance, commit, public_recipe, sha256, weights_sha256
 from training.recipe import Recipe
-from training.weights import pretrained_weights
-
-MACHINE_FIELDS = (
-    "runs",
-    "cache",
-    "encoder_weights",
-    "decoder_weights",
-    "start_from",
-)  # where things lie is no part of how a model was made
+from training.weights import pretrained_weights, weights_provenance
 
 
 @dataclass(frozen=True)
@@ -85,24 +75,16 @@ def _start_decoder(recipe: Recipe, model: CaptionModel, tokenizer: Tokenizer) ->
 
 
 def _provenance(recipe: Recipe, train: list[CaptionedImage], weights: Mapping[str, Tensor]) -> dict[str, Any]:
-    public = {key: value for key, value in to_dict(recipe).items() if key not in MACHINE_FIELDS}
-    public["data"] = {key: value for key, value in public["data"].items() if key != "root"}
-    digest = hashlib.sha256()
-    for name in sorted(weights):
-        digest.update(name.encode() + weights[name].contiguous().numpy().tobytes())
     provenance = {
         "name": recipe.name,
         "version": recipe.version,
-        "recipe": public,
-        "data": {
-            "train_images": len(train),
-            "train_captions": sum(len(image.captions) for image in train),
-            "train_annotations_sha256": sha256(recipe.data.path("train_annotations")),
-            "val_annotations_sha256": sha256(recipe.data.path("val_annotations")),
-        },
-        "encoder_weights_sha256": digest.hexdigest(),
+        "recipe": public_recipe(recipe),
+        "data": captions_provenance(recipe.data, train),
+        "encoder_weights_sha256": weights_sha256(weights),
         "commit": commit(),
     }
+    if recipe.encoder_weights and (found := weights_provenance(recipe.encoder_weights)):
+        provenance["encoder"] = found
     if recipe.decoder_weights:
         provenance["decoder_weights_sha256"] = sha256(Path(recipe.decoder_weights).expanduser())
     return provenance

@@ -1,11 +1,12 @@
 """Pretrained weights of encoders, from a file or from torchvision's own download."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 from torchvision.models import get_model_weights
@@ -37,6 +38,19 @@ def pretrained_weights(name: str, path: str) -> dict[str, Tensor]:
     if file.suffix in PICKLED:
         return _floats(_read_pickled(file))
     raise ConfigError(f"encoder_weights {file}: its name must end with .safetensors, {' or '.join(PICKLED)}")
+
+
+def weights_provenance(path: str) -> dict[str, Any]:
+    """Return where a file of weights says that it comes from, if it is one that this project has trained."""
+    file = Path(path).expanduser()
+    if file.suffix != ".safetensors":
+        return {}
+    try:
+        with safe_open(file, framework="pt") as opened:
+            found: Any = json.loads((opened.metadata() or {}).get("provenance", "{}"))
+    except (OSError, SafetensorError, json.JSONDecodeError) as error:
+        raise ConfigError(f"encoder_weights {file}: its provenance cannot be read: {error}") from None
+    return found if isinstance(found, dict) else {}
 
 
 def _download(name: str) -> Mapping[str, Tensor]:

@@ -163,6 +163,10 @@ class Encoder(nn.Module):
             raise ConfigError(f"these are not pretrained weights for {self.config.name}: {'; '.join(problems)}")
         self.load_state_dict({our: weights.get(name, ours[our]) for name, our in names.items()})
 
+    def pretrained_state(self) -> dict[str, Tensor]:
+        """Return all weights under torchvision's names; the inverse of :meth:`load_pretrained`."""
+        return {self._pretrained_name(name): value for name, value in self.state_dict().items()}
+
     def _pretrained_name(self, name: str) -> str:
         """Return torchvision's name of one of our weights; a head has torchvision's layers under its own names."""
         part, rest = name.split(".", 1)

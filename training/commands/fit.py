@@ -1,0 +1,22 @@
+"""``python -m training fit``: train a captioning model."""
+
+from argparse import ArgumentParser, Namespace
+from functools import partial
+
+from training.commands.runs import add_source, run_from
+from training.fit import resume, start_or_restart
+from training.recipe import Recipe
+from training.world import join_world
+
+HELP = "train a model by a recipe; Ctrl-C stops it so that it can be resumed"
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the command's arguments."""
+    add_source(parser)
+
+
+def run(arguments: Namespace) -> int:
+    """Start or resume a run, alone or as one of several processes; return the exit status."""
+    with join_world() as world:
+        return run_from(arguments, "fit", Recipe, partial(start_or_restart, world=world), partial(resume, world=world))

@@ -1,0 +1,19 @@
+"""``python -m training fit-concepts``: teach an encoder which words people use of a photo."""
+
+from argparse import ArgumentParser, Namespace
+
+from training.commands.runs import add_source, run_from
+from training.concepts.fit import resume_concepts, start_concepts
+from training.concepts.recipe import ConceptRecipe
+
+HELP = "teach an encoder the words of captions, for a fit to start from; Ctrl-C stops it so that it can be resumed"
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the command's arguments."""
+    add_source(parser)
+
+
+def run(arguments: Namespace) -> int:
+    """Start or resume a run; return the exit status."""
+    return run_from(arguments, "fit-concepts", ConceptRecipe, start_concepts, resume_concepts)

@@ -1,0 +1,32 @@
+"""A run of concepts from its recipe, or from where it stopped."""
+
+from pathlib import Path
+
+from training.concepts.loop import ConceptTrainer
+from training.concepts.recipe import ConceptRecipe
+from training.concepts.setup import set_up_concepts
+from training.run_folder import RunFolder
+
+
+def start_concepts(recipe: ConceptRecipe) -> ConceptTrainer:
+    """Make a run's folder and all that the run needs.
+
+    Raises:
+        TrainingError: If the folder already holds a run.
+    """
+    RunFolder(recipe.run_dir).require_free()
+    trainer = ConceptTrainer(recipe, set_up_concepts(recipe))
+    trainer.begin(recipe)
+    return trainer
+
+
+def resume_concepts(folder: Path) -> ConceptTrainer:
+    """Restore a run from its folder.
+
+    Raises:
+        TrainingError: If the folder holds no run.
+    """
+    recipe = RunFolder(folder).read_recipe(ConceptRecipe)
+    trainer = ConceptTrainer(recipe, set_up_concepts(recipe))
+    trainer.resume()
+    return trainer

@@ -1,0 +1,123 @@
+"""The training of an encoder to see concepts."""
+
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from tqdm import tqdm
+
+from training.batches import Batch, CaptionBatches
+from training.concepts.network import ConceptNetwork
+from training.concepts.precision import mean_average_precision
+from training.concepts.recipe import ConceptRecipe
+from training.concepts.setup import ConceptBench
+from training.concepts.weights import ConceptModel, save_concepts
+from training.optimizer import adamw
+from training.photos import MARGIN, AugmentedSource, PlainPhotos, store_photos
+from training.run import Run
+from training.schedule import one_cycle
+from training.world import World
+
+VALIDATION_BATCH = 32
+
+
+class ConceptTrainer(Run[Batch, ConceptModel]):
+    """A run in which an encoder learns to see concepts; the best epoch is that of the highest mean average precision.
+
+    The loss is the cross-entropy of all concepts of a photo, summed, as a mean over photos.
+
+    Args:
+        recipe: What to do.
+        bench: What to do it with.
+    """
+
+    piece = "photo"
+
+    def __init__(self, recipe: ConceptRecipe, bench: ConceptBench) -> None:
+        self.recipe = recipe
+        self.bench = bench
+        training, world = recipe.training, World()
+        self.learner = bench.network.to(world.device)
+        encoder = self.learner.encoder.to(memory_format=torch.channels_last)  # a third faster to learn on CPUs
+        encoder.fine_tune(training.encoder_stage, training.freeze_norms)
+        averaging = get_ema_multi_avg_fn(training.average)  # type: ignore[no-untyped-call]
+        self.average = AveragedModel(self.learner, multi_avg_fn=averaging, use_buffers=True)
+        paths = [image.path for image in bench.images]
+        store = store_photos(paths, round(recipe.image.size * MARGIN), Path(recipe.cache).expanduser())
+        self.source = AugmentedSource(store, recipe.image)
+        self.batches = CaptionBatches(
+            bench.images,
+            bench.tokenizer,
+            size=training.images_per_batch,
+            max_tokens=recipe.data.max_tokens,
+            seed=recipe.seed,
+        )
+        self._rows = {image.image_id: row for row, image in enumerate(bench.images)}
+        optimizer = adamw([self.learner.classifier, encoder], training.weight_decay)
+        super().__init__(recipe.run_dir, training, self.learner, optimizer, len(self.batches), world)
+
+    @property
+    def modules(self) -> dict[str, nn.Module]:
+        """What the run state holds the weights of."""
+        return {"network": self.learner, "average": self.average}
+
+    @property
+    def epochs(self) -> int:
+        """How often every photo is shown at most."""
+        return self.recipe.training.epochs
+
+    def _learning_rates(self) -> list[float]:
+        training = self.recipe.training
+        step = self.progress.epoch * self.epoch_steps + self.progress.position
+        share = one_cycle(step, self.epochs * self.epoch_steps, training.warmup)
+        return [share * training.learning_rate] * 2 + [share * training.encoder_learning_rate] * 2
+
+    def _batch(self) -> Batch:
+        return self.batches.batch(self.source, self.progress.epoch, self.progress.position)
+
+    def _pieces(self, batch: Batch) -> int:
+        return len(batch.image_ids)
+
+    def _describe(self, batch: Batch) -> str:
+        return f"images {', '.join(map(str, batch.image_ids))}"
+
+    def _loss(self, batch: Batch) -> Tensor:
+        if batch.pixels is None:
+            raise RuntimeError("the batch shows features in place of photos")
+        device = self.world.device
+        targets = self.bench.targets[[self._rows[image] for image in batch.image_ids]].to(device)
+        with self._autocast():
+            scores = self.learner(batch.pixels.to(device))
+        return F.binary_cross_entropy_with_logits(scores, targets, reduction="sum") / len(targets)
+
+    def _step(self, batch: Batch) -> float:
+        """Learn from one batch; return its loss."""
+        value = super()._step(batch)
+        self.average.update_parameters(self.learner)
+        return value
+
+    def _kept_model(self) -> ConceptModel:
+        network = cast("ConceptNetwork", self.average.module)
+        return ConceptModel(network.eval(), self.bench.words, self.bench.provenance)
+
+    @torch.inference_mode()
+    def _validate(self, model: ConceptModel) -> dict[str, float]:
+        paths = [image.path for image in self.bench.val_images]
+        photos = PlainPhotos(paths, self.recipe.image)
+        starts = tqdm(range(0, len(paths), VALIDATION_BATCH), desc="validating", unit="batch")
+        with self._autocast():
+            scores = [
+                model.network(photos.pixels(start, start + VALIDATION_BATCH).to(self.world.device)).cpu()
+                for start in starts
+            ]
+        return {"mean_average_precision": mean_average_precision(torch.cat(scores), self.bench.val_present)}
+
+    def _quality(self, entry: dict[str, float]) -> float:
+        return entry["mean_average_precision"]
+
+    def _write_best(self, model: ConceptModel, found: dict[str, Any]) -> None:
+        described = ConceptModel(model.network, model.words, {**model.provenance, **found})
+        save_concepts(described, self.best_file)
