@@ -16,6 +16,7 @@ from service.errors import BusyError, ComeAgainError, DeadlinePassedError, Drain
 from service.observer import Observer, Reason, Silence
 from service.settings import Settings
 from service.tracing import span
+from service.turns import pausing
 from service.waiting import WaitingLine
 from service.work import Inference, Job, Model, Photo, Task
 
@@ -195,7 +196,8 @@ class Engine:
 
     def _result(self, answer: "Future[T]", deadline: float) -> T:
         try:
-            return answer.result(max(deadline - self._clock(), 0))
+            with pausing():
+                return answer.result(max(deadline - self._clock(), 0))
         except TimeoutError:
             if answer.done():
                 return answer.result()

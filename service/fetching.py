@@ -16,6 +16,7 @@ from urllib.parse import SplitResult, urlsplit
 from captioner.errors import ConfigError, ImageTooLargeError
 from service.errors import BusyError, FetchError
 from service.settings import Settings
+from service.turns import pausing
 from service.uploads import Upload
 
 PORTS = {"https": 443, "http": 80}
@@ -102,7 +103,8 @@ class Fetcher:
         if not self._places.acquire(blocking=False):
             raise BusyError(f"{MAX_FETCHES} photos are being fetched already; try again in a moment")
         try:
-            return self._get(parts)
+            with pausing():
+                return self._get(parts)
         except (OSError, http.client.HTTPException) as error:
             raise FetchError(
                 f"{parts.hostname} did not give the photo ({type(error).__name__}); it has {self._seconds:g} s"

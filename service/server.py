@@ -12,6 +12,7 @@ from waitress.server import BaseWSGIServer
 from waitress.task import ThreadedTaskDispatcher
 
 from service.settings import Settings
+from service.turns import Turns
 
 HEALTH_PATHS = ("/livez", "/readyz", "/v2/health/live", "/v2/health/ready")
 MOST_CONNECTIONS = 800  # below the 1024 files that a process may usually have open
@@ -46,7 +47,7 @@ def open_server(app: Flask, settings: Settings) -> Any:
     threads = HealthFirst()
     threads.set_thread_count(settings.server_threads)
     return create_server(
-        app,
+        Turns(app, HEALTH_PATHS),
         _dispatcher=threads,
         host=settings.host,
         port=settings.port,

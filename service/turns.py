@@ -1,0 +1,66 @@
+"""How many requests compute in Python at the same time."""
+
+import os
+import threading
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+Environ = dict[str, Any]
+
+_held = threading.local()  # .turns: what gave the thread its turn, while it has one
+
+
+class Turns:
+    """A WSGI application whose requests take turns: a few compute, the others wait.
+
+    Threads that compute in Python share one lock among them, and hand it on in no particular order. With a hundred of
+    them at it, each step of a health check would wait for the other ninety-nine; so few may be. Whoever waits for
+    something else gives up the turn meanwhile: see :func:`pausing`.
+
+    Args:
+        application: What answers.
+        urgent: Paths whose requests need no turn.
+        number: How many requests may have theirs; if left out, one per core, but at least 4.
+    """
+
+    def __init__(self, application: Any, urgent: Collection[str] = (), number: int | None = None) -> None:
+        self._application = application
+        self._urgent = frozenset(urgent)
+        self._free = threading.Semaphore(number or max(4, os.cpu_count() or 1))
+
+    def __call__(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
+        """Answer a request once it is its turn."""
+        if environ.get("PATH_INFO") in self._urgent:
+            answer: Iterable[bytes] = self._application(environ, start_response)
+            return answer
+        self.take()
+        try:
+            answer = self._application(environ, start_response)
+        finally:
+            self.give_back()
+        return answer
+
+    def take(self) -> None:
+        """Wait until it is the turn of this thread."""
+        self._free.acquire()
+        _held.turns = self
+
+    def give_back(self) -> None:
+        """Let another thread have its turn."""
+        _held.turns = None
+        self._free.release()
+
+
+@contextmanager
+def pausing() -> Iterator[None]:
+    """Give up the turn, if this thread has one, for as long as it waits for something else."""
+    turns: Turns | None = getattr(_held, "turns", None)
+    if turns is None:
+        yield
+        return
+    turns.give_back()
+    try:
+        yield
+    finally:
+        turns.take()
