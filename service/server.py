@@ -11,6 +11,7 @@ from waitress.channel import HTTPChannel
 from waitress.server import BaseWSGIServer
 from waitress.task import ThreadedTaskDispatcher
 
+from service.passes import Passes
 from service.settings import Settings
 from service.turns import Turns
 
@@ -46,7 +47,7 @@ def open_server(app: Flask, settings: Settings) -> Any:
     most = 2 * app.config["MAX_CONTENT_LENGTH"]
     threads = HealthFirst()
     threads.set_thread_count(settings.server_threads)
-    return create_server(
+    server = create_server(
         Turns(app, HEALTH_PATHS),
         _dispatcher=threads,
         host=settings.host,
@@ -60,6 +61,8 @@ def open_server(app: Flask, settings: Settings) -> Any:
         recv_bytes=2**16,
         ident="",
     )
+    server.asyncore = Passes
+    return server
 
 
 def addresses(server: Any) -> list[str]:
