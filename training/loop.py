@@ -123,12 +123,8 @@ class Trainer(Run[list[Batch], CaptionModel]):
     def _over(self) -> bool:
         return self.progress.phase >= len(self.phases)
 
-    def _learn(self, stop: Any) -> bool:
-        self._enter_phase()
-        return super()._learn(stop)
-
-    def _enter_phase(self) -> None:
-        """Choose what learns in the phase, and what its batches show of the photos."""
+    def _prepare(self) -> None:
+        """Choose what learns in the phase, and what its batches show of the photos, unless that is done."""
         if self._entered == self.progress.phase:
             return
         phase, data = self.phase, self.recipe.data

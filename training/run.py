@@ -149,8 +149,9 @@ class Run(Generic[BatchT, ModelT], ABC):
         Raises:
             TrainingError: If the loss is not a number.
         """
-        with stop_signals() as stop:
-            while not self._over():
+        while not self._over():
+            self._prepare()  # outside of what follows, so that a signal ends it at once
+            with stop_signals() as stop:
                 if not self._learn(stop):
                     self.save()
                     return False
@@ -165,6 +166,9 @@ class Run(Generic[BatchT, ModelT], ABC):
         epoch, best = self.progress.epoch, self.best_epoch
         stale = 0 if best is None else epoch - 1 - best
         return epoch >= self.epochs or stale >= self.training.patience
+
+    def _prepare(self) -> None:
+        """Make what an epoch learns from; what takes long goes on where it was when it is done again."""
 
     def _after_epoch(self) -> None:
         """Do what is due between two epochs, before the run state is saved."""

@@ -44,7 +44,10 @@ def run_from(
         trainer = resume(arguments.resume)
     else:
         trainer = start(read_recipe(kind, arguments.recipe, arguments.set))
-    finished = trainer.run()
+    try:
+        finished = trainer.run()
+    except KeyboardInterrupt:  # while features are made: they are kept as far as they are
+        finished = False
     if trainer.world.leads:
         say(outcome(trainer, finished, command))
     return DONE if finished else STOPPED
