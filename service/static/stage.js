@@ -34,7 +34,7 @@ export class Stage {
     if (isNew) {
       this.part("photo").classList.remove("broken");
       this.picture.src = url;
-      this.part("stage").scrollIntoView({ block: "nearest" });
+      this.part("photo").scrollIntoView({ block: "nearest" }); // the button that chose it may be far below
     }
     const text = answer?.captions[chosen].text;
     this.picture.lang = text ? "en" : "";
