@@ -35,6 +35,11 @@ export class Album {
     return this.photos.filter((photo) => photo.answer);
   }
 
+  /** The photos for which the service wants a key. */
+  get locked() {
+    return this.photos.filter((photo) => photo.state === "locked");
+  }
+
   /** Forget all photos. */
   clear() {
     for (const photo of this.photos) photo.forget();

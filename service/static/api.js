@@ -1,12 +1,13 @@
 // The service's HTTP interface, as functions.
 
+import { credential, headersFor } from "./credential.js";
 import { megabytes, mostBytes } from "./limits.js";
 import { Problem } from "./problem.js";
 
+const LOCKED = 401;
 const KINDS = {
   400: "unreadable",
-  401: "locked",
-  403: "locked",
+  403: "forbidden",
   413: "too_large",
   415: "unsupported",
   422: "unreadable",
@@ -39,20 +40,34 @@ export function requestScore(photo, text, signal) {
   return request("/v1/scores", photo, { text }, signal);
 }
 
+/** Ask the service whether it accepts a key. Where it does not answer, what is asked with the key will tell why. */
+export async function isAccepted(key) {
+  const headers = headersFor(key);
+  if (!headers) return false;
+  const response = await fetch("/v1/model", { headers, cache: "no-store" }).catch(() => null);
+  return response?.status !== LOCKED;
+}
+
 async function request(address, photo, fields, signal) {
-  const form = new FormData();
-  form.append("image", photo, "photo");
-  for (const [name, value] of Object.entries(fields)) form.append(name, value);
-  const response = await send(address, form, signal);
+  if (credential.isWanted) throw new Problem("locked"); // before the photo is sent for nothing
+  const { key } = credential;
+  const response = await send(address, photo, fields, signal);
+  if (response.status === LOCKED) {
+    if (credential.key === key) credential.refuse();
+    return request(address, photo, fields, signal); // with the key that came meanwhile, if one did
+  }
   if (!response.ok) throw await readProblem(response);
   const answer = await response.json();
   signal.throwIfAborted();
   return answer;
 }
 
-async function send(address, form, signal) {
+async function send(address, photo, fields, signal) {
+  const form = new FormData();
+  form.append("image", photo, "photo");
+  for (const [name, value] of Object.entries(fields)) form.append(name, value);
   try {
-    return await fetch(address, { method: "POST", body: form, signal });
+    return await fetch(address, { method: "POST", body: form, headers: headersFor(credential.key), signal });
   } catch (error) {
     if (signal.aborted) throw error;
     throw new Problem(navigator.onLine ? "unreachable" : "offline");

@@ -19,7 +19,7 @@ export async function caption(photo, fields) {
     Object.assign(photo, { chosen: 0, score: null });
     photo.become("done");
   } catch (error) {
-    if (!signal.aborted) photo.become("failed", { problem: Problem.of(error) });
+    if (!signal.aborted) fail(photo, Problem.of(error));
   }
 }
 
@@ -37,6 +37,10 @@ export async function score(photo, text, onPause) {
   const ask = () => requestScore(photo.blob, text, signal);
   photo.score = await persist(ask, signal, onPause, photo.impatience);
   photo.onChange();
+}
+
+function fail(photo, problem) {
+  photo.become(problem.kind === "locked" ? "locked" : "failed", { problem });
 }
 
 function patiently(photo, fields, signal) {

@@ -2,6 +2,8 @@
 
 import { t } from "./language.js";
 
+const CALM = ["cancelled", "locked"];
+
 /** Shows one problem at a time. */
 export class Notice {
   /**
@@ -46,7 +48,7 @@ export class Notice {
   }
 
   tell({ title, advice, said, kind, passing }) {
-    this.part("notice").classList.toggle("calm", passing || kind === "cancelled");
+    this.part("notice").classList.toggle("calm", passing || CALM.includes(kind));
     this.part("notice").hidden = false; // before it is filled, or it would not be announced
     this.part("notice-title").textContent = title;
     this.part("notice-advice").textContent = advice;

@@ -6,6 +6,7 @@ import { cancel, caption, score } from "./captioning.js";
 import { listenForPhotos } from "./intake.js";
 import { listenForKeys } from "./keys.js";
 import { offerLanguages, t } from "./language.js";
+import { Lock } from "./lock.js";
 import { Notice } from "./notice.js";
 import { OptionsPanel } from "./options.js";
 import { Problem } from "./problem.js";
@@ -17,7 +18,7 @@ import { Strip } from "./strip.js";
 
 const part = (id) => document.getElementById(id);
 
-let trouble = null; // a problem of no photo: there was none
+let trouble = null; // a problem of no photo: there was none, or the visitor's sentence met it
 
 const album = new Album(() => show());
 const result = new Result(part, (change) => {
@@ -30,6 +31,7 @@ const strip = new Strip(part("strip").querySelector("ul"), (photo) => {
   trouble = null;
   album.select(photo);
 });
+const lock = new Lock(part, () => askAgain());
 const sentence = new SentenceForm(part("sentence-form"), scoreSentence);
 const options = new OptionsPanel(part("options"), () => captionAgain());
 
@@ -43,10 +45,12 @@ function show() {
 function showProblem() {
   const photo = album.current;
   const problem = trouble ?? photo?.problem;
+  const isLocked = problem?.kind === "locked";
   notice.place(part(photo ? "reading" : "main"));
   if (!problem) notice.hide();
-  else if (trouble || problem.ofPhoto || problem.kind === "option") notice.show(problem, "none");
+  else if (trouble || isLocked || problem.ofPhoto || problem.kind === "option") notice.show(problem, "none");
   else notice.show(problem, photo.state === "paused" ? "countdown" : "retry", photo.seconds);
+  lock.show(isLocked);
 }
 
 function showProgress() {
@@ -78,6 +82,16 @@ function tryAgain() {
   else captionAgain();
 }
 
+/** Ask with the key for what was refused without it. */
+function askAgain() {
+  const isSentence = trouble?.kind === "locked";
+  trouble = null;
+  for (const photo of album.locked) caption(photo, options.fields);
+  show();
+  part("caption").focus(); // the form that had the focus is gone
+  if (isSentence) part("sentence-form").requestSubmit();
+}
+
 async function scoreSentence(text) {
   const photo = album.current;
   const explain = (problem, isRetried) => {
@@ -89,8 +103,14 @@ async function scoreSentence(text) {
     sentence.showProblem("");
     part("whose").scrollIntoView({ block: "nearest" });
   } catch (error) {
-    if (error.name !== "AbortError") explain(Problem.of(error), false);
+    if (error.kind === "locked") wantKey(error);
+    else if (error.name !== "AbortError") explain(Problem.of(error), false);
   }
+}
+
+function wantKey(problem) {
+  trouble = problem;
+  showProblem();
 }
 
 function clear() {

@@ -12,7 +12,7 @@ export class Photo {
   constructor(blob, name, number) {
     Object.assign(this, { blob, name, number });
     this.url = URL.createObjectURL(blob);
-    this.state = "waiting"; // waiting, working, paused, done, failed or cancelled
+    this.state = "waiting"; // waiting, working, paused, done, locked, failed or cancelled
     this.problem = null; // why it is paused or has failed
     this.seconds = null; // until a pause ends; null: until the connection is back
     this.answer = null; // of POST /v1/captions

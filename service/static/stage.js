@@ -34,7 +34,7 @@ export class Stage {
     if (isNew) {
       this.part("photo").classList.remove("broken");
       this.picture.src = url;
-      this.part("stage").scrollIntoView({ block: "nearest" });
+      this.part("photo").scrollIntoView({ block: "nearest" }); // the button that chose it may be far below
     }
     const text = answer?.captions[chosen].text;
     this.picture.lang = text ? "en" : "";
@@ -46,7 +46,7 @@ export class Stage {
     const isWaiting = photo.state === "waiting" || photo.state === "working";
     this.part("stage").classList.toggle("waiting", isWaiting);
     this.part("cancel").hidden = !isWaiting;
-    this.part("tools").hidden = isWaiting ? !photo.answer : Boolean(photo.problem?.ofPhoto);
+    this.part("tools").hidden = isWaiting ? !photo.answer : photo.state === "locked" || Boolean(photo.problem?.ofPhoto);
     const { answer, score, chosen } = photo;
     const shown = { answer, score, chosen, isWaiting, lang: document.documentElement.lang };
     if (Object.keys(shown).some((key) => this.shown[key] !== shown[key])) this.result.show(photo);

@@ -2,6 +2,8 @@
 
 import { t } from "./language.js";
 
+const ROOM = 4; // pixels of the frame around a thumbnail
+
 /** A row of buttons, one per photo, that tell how far each is. */
 export class Strip {
   /**
@@ -12,6 +14,7 @@ export class Strip {
     this.list = list;
     this.onSelect = onSelect;
     this.thumbnails = new Map();
+    this.current = null;
   }
 
   /** Show the photos of an album as they are now. */
@@ -20,11 +23,20 @@ export class Strip {
       if (!this.thumbnails.has(photo)) this.append(photo);
       update(this.thumbnails.get(photo), photo, photo === album.current);
     }
+    if (album.current !== this.current) this.reveal(this.thumbnails.get(album.current));
+    this.current = album.current;
     for (const [photo, thumbnail] of this.thumbnails) {
       if (album.photos.includes(photo)) continue;
       thumbnail.parentNode.remove();
       this.thumbnails.delete(photo);
     }
+  }
+
+  /** Scroll the row, and not the page, to a thumbnail. */
+  reveal(thumbnail) {
+    if (!thumbnail) return;
+    const [row, item] = [this.list, thumbnail].map((element) => element.getBoundingClientRect());
+    this.list.scrollLeft += Math.min(0, item.left - ROOM - row.left) + Math.max(0, item.right + ROOM - row.right);
   }
 
   append(photo) {
@@ -44,7 +56,6 @@ export class Strip {
     item.append(thumbnail);
     this.list.append(item);
     this.thumbnails.set(photo, thumbnail);
-    item.scrollIntoView({ block: "nearest", inline: "nearest" });
   }
 }
 

@@ -2,6 +2,7 @@
 
 import base64
 
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import FilePayload, Locator, Page, expect
 
 HOTTEST_CELL = """canvas => {
@@ -22,6 +23,24 @@ GIVE_FILE = """([kind, name, type, data]) => {
     document.body.dispatchEvent(kind === "paste"
         ? new ClipboardEvent("paste", { clipboardData: transfer, ...options })
         : new DragEvent(kind, { dataTransfer: transfer, ...options }));
+}"""
+# Words of two Latin letters and more that are seen or read out, apart from what is marked as English or as a name.
+LATIN = """() => {
+    const allowed = /^(JSON|JPEG|PNG|WebP|GIF|BMP|MiB|ms)$/;
+    const isForeign = (element) => element.closest("[lang=en], [translate=no]");
+    const texts = [];
+    const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    while (walker.nextNode()) {
+        const parent = walker.currentNode.parentElement;
+        if (!isForeign(parent) && !parent.closest("script, style, [hidden]")) texts.push(walker.currentNode.data);
+    }
+    for (const element of document.body.querySelectorAll("[aria-label], [alt], [title], [placeholder]")) {
+        if (isForeign(element)) continue;
+        for (const name of ["aria-label", "alt", "placeholder"]) texts.push(element.getAttribute(name) ?? "");
+        if (!element.closest(".strip")) texts.push(element.title);
+    }
+    texts.push(document.title.replace("Captioner", ""));
+    return texts.flatMap((text) => text.match(/[A-Za-z]{2,}/g) ?? []).filter((word) => !allowed.test(word));
 }"""
 
 
@@ -66,3 +85,9 @@ def expect_caption(page: Page, red: int) -> None:
 def expect_heat(page: Page, cell: tuple[int, int] | None) -> None:
     hottest = f"({HOTTEST_CELL})(document.querySelector('#heatmap'))"
     page.wait_for_function(f"cell => JSON.stringify({hottest}) === JSON.stringify(cell)", arg=cell)
+
+
+def expect_no_violations(page: Page) -> None:
+    page.wait_for_function("() => document.getAnimations().every((motion) => motion.playState !== 'running')")
+    found = Axe().run(page).response["violations"]
+    assert [(rule["id"], node["html"][:200]) for rule in found for node in rule["nodes"]] == []

@@ -3,42 +3,24 @@
 from collections.abc import Callable
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from service.work import Predictor
-from tests.service.browsing import choose, choose_several, expect_caption, thumbnails, words
+from tests.service.browsing import (
+    LATIN,
+    choose,
+    choose_several,
+    expect_caption,
+    expect_no_violations,
+    thumbnails,
+    words,
+)
 from tests.service.fakes import STRANGE, SurePredictor
 
 MakePhoto = Callable[..., bytes]
 OpenPage = Callable[..., Page]
 
 pytestmark = pytest.mark.browser
-
-# Words of two Latin letters and more that are seen or read out, apart from what is marked as English or as a name.
-LATIN = """() => {
-    const allowed = /^(JSON|JPEG|PNG|WebP|GIF|BMP|MiB|ms)$/;
-    const isForeign = (element) => element.closest("[lang=en], [translate=no]");
-    const texts = [];
-    const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-    while (walker.nextNode()) {
-        const parent = walker.currentNode.parentElement;
-        if (!isForeign(parent) && !parent.closest("script, style, [hidden]")) texts.push(walker.currentNode.data);
-    }
-    for (const element of document.body.querySelectorAll("[aria-label], [alt], [title], [placeholder]")) {
-        if (isForeign(element)) continue;
-        for (const name of ["aria-label", "alt", "placeholder"]) texts.push(element.getAttribute(name) ?? "");
-        if (!element.closest(".strip")) texts.push(element.title);
-    }
-    texts.push(document.title.replace("Captioner", ""));
-    return texts.flatMap((text) => text.match(/[A-Za-z]{2,}/g) ?? []).filter((word) => !allowed.test(word));
-}"""
-
-
-def expect_no_violations(page: Page) -> None:
-    page.wait_for_function("() => document.getAnimations().every((motion) => motion.playState !== 'running')")
-    found = Axe().run(page).response["violations"]
-    assert [(rule["id"], node["html"][:200]) for rule in found for node in rule["nodes"]] == []
 
 
 def show_everything(page: Page, photo: MakePhoto) -> None:

@@ -37,6 +37,17 @@ def test_several_photos_are_captioned_in_turn_two_at_a_time(open_page: OpenPage,
     expect(thumbnails(page).nth(3)).to_have_attribute("aria-current", "true")
 
 
+def test_the_photo_that_is_shown_is_in_view(open_page: OpenPage, photo: MakePhoto) -> None:
+    page = open_page(viewport={"width": 390, "height": 844})
+    choose_several(page, {f"{red}.png": photo(red) for red in range(1, 7)})
+    expect_caption(page, 1)
+    expect(thumbnails(page).nth(0)).to_be_in_viewport(ratio=1)
+    expect(thumbnails(page).nth(5)).not_to_be_in_viewport()
+    page.locator(".samples button").last.click()
+    expect(thumbnails(page).nth(6)).to_be_in_viewport(ratio=1)
+    expect(page.locator("#picture")).to_be_in_viewport(ratio=1)
+
+
 def test_photos_that_wait_can_be_cancelled(open_page: OpenPage, photo: MakePhoto) -> None:
     page = open_page()
     page.route("**/v1/captions", lambda _: None)

@@ -13,6 +13,7 @@ OpenPage = Callable[..., Page]
 pytestmark = pytest.mark.browser
 
 KINDS = {
+    403: ("forbidden", "did not let you in", "Ask its operator"),
     413: ("image-too-large", "That photo is too large", "up to 1.0 MiB"),
     415: ("unsupported-image", "no photo that can be read", "JPEG, PNG, WebP, GIF or BMP"),
     422: ("invalid-image", "cannot be read", "damaged or cut off"),
@@ -33,7 +34,7 @@ def problem(route: Route, status: int, kind: str, retry_after: str | None = None
 
 
 def alert(page: Page) -> Locator:
-    return page.locator("#notice [role=alert]")
+    return page.locator("#notice > [role=alert]")
 
 
 @pytest.mark.parametrize("status", KINDS)
@@ -47,7 +48,7 @@ def test_every_refusal_is_explained(open_page: OpenPage, photo: MakePhoto, statu
     expect(page.locator("#notice q")).to_have_text("The <b>reason</b>.")
     passes = status in (429, 503, 504)
     expect(page.get_by_role("timer")).to_be_visible(visible=passes)
-    expect(page.get_by_role("button", name="Try again")).to_be_visible(visible=status == 500)
+    expect(page.get_by_role("button", name="Try again")).to_be_visible(visible=status in (403, 500))
     page.unroute("**/v1/captions")
     choose(page, photo(5))
     expect_caption(page, 5)
