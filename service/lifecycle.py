@@ -12,6 +12,7 @@ from typing import Any
 from captioner.errors import CaptionerError
 from service.engine import Engine
 from service.errors import DrainingError
+from service.garbage import set_aside, take_back
 from service.loading import FileWatch, checkpoint_path, load_model, warm_up
 from service.server import stop_server
 from service.settings import Settings
@@ -70,6 +71,7 @@ class Life:
             self._ender.join()
             self._keeper.join(JOIN_SECONDS)
         finally:
+            take_back()
             for number, handler in old.items():
                 signal.signal(number, handler)
         return self._status
@@ -112,6 +114,7 @@ class Life:
         self._watch.remember()
         model = self._load(self._settings)
         warm_up(self._engine, model, self._settings)
+        set_aside()
         self._engine.use(model)
         self._announce()
 
@@ -135,6 +138,7 @@ class Life:
             logger.error("the new model cannot be used, the old one stays: %s", error, exc_info=_trace(error))
             return
         self._engine.use(model)
+        set_aside()
         logger.info("a new model answers from now on: %s %s, sha256 %s", model.name, model.version, model.sha256)
 
     def _end(self) -> None:

@@ -156,6 +156,8 @@ class Run(Generic[BatchT, ModelT], ABC):
                     self.save()
                     return False
                 self._finish_epoch()
+            if stop.is_set() and not self._over():
+                return False
         return True
 
     def save(self) -> None:

@@ -121,7 +121,7 @@ def test_a_process_without_photos_says_nothing(recipe: Recipe) -> None:
     """One photo left for the second of two processes' turn: its part has no weight."""
     recipe = deterministic(recipe, TEACH, images_per_batch=13)
     trainer = start(recipe)
-    trainer._enter_phase()
+    trainer._prepare()
     trainer.progress.position = 1  # where one photo is left
     trainer.world = World(rank=1, size=2)
     [idle] = trainer._batch()

@@ -91,7 +91,7 @@ def test_self_critical_training_raises_the_reward(recipe: Recipe) -> None:
         replace(with_phases(recipe, phase, average=0.0, patience=20), model=replace(recipe.model, decoder=decoder))
     )
 
-    trainer._enter_phase()
+    trainer._prepare()
 
     def reward() -> float:
         assert trainer.source is not None
@@ -130,7 +130,7 @@ def test_impossible_phases_are_refused(options: dict[str, Any], message: str) ->
 def test_a_phase_may_have_a_dropout_of_its_own(recipe: Recipe) -> None:
     trainer = start(with_phases(recipe, replace(TEACH, dropout=0.05), TEACH))
     for expected in (0.05, recipe.model.decoder.dropout):
-        trainer._enter_phase()
+        trainer._prepare()
         found = {module.p for module in trainer.model.decoder.modules() if isinstance(module, torch.nn.Dropout)}
         assert found == {expected}
         trainer._end_phase()

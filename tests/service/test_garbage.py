@@ -1,0 +1,41 @@
+"""What the garbage collector looks at while the service runs."""
+
+import gc
+import weakref
+from collections.abc import Iterator
+
+import pytest
+
+from service.garbage import set_aside, take_back
+
+
+class Knot:
+    """Something that refers to itself, so that only the collector can free it."""
+
+    def __init__(self) -> None:
+        self.itself = self
+
+
+@pytest.fixture(autouse=True)
+def looking_again() -> Iterator[None]:
+    yield
+    take_back()
+    assert gc.get_freeze_count() == 0
+
+
+def test_what_lives_is_not_looked_at_again() -> None:
+    kept = Knot()
+    set_aside()
+    assert all(found is not kept for found in gc.get_objects())
+    assert gc.get_freeze_count() > 1000
+
+
+def test_what_was_replaced_goes_the_next_time() -> None:
+    old = Knot()
+    seen = weakref.ref(old)
+    set_aside()
+    del old
+    gc.collect()
+    assert seen() is not None
+    set_aside()
+    assert seen() is None
