@@ -133,8 +133,9 @@ class Desk:
 
         The photo is decoded once more for that, since a photo that waits for the model is kept small.
         """
-        work = self.do(photo, task)
+        key = self._key(photo, task, "")
         with self._engine.place() as deadline:
+            work = self._look_up(key) or self._finish(self._begin(photo, task, "", key, deadline))
             return work, self._engine.decode(photo, self._limits, deadline=deadline)
 
     def _attempt(self, photo: bytes, task: Task, deadline: float) -> "Work | _Begun | Exception":

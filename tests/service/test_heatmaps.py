@@ -3,6 +3,7 @@
 import base64
 import io
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,10 @@ from captioner.heatmap import contact_sheet, overlay
 from captioner.images import read_image
 from captioner.predictor import CaptionPredictor
 from service import create_app
-from tests.service.fakes import CELLS, BlindPredictor, fake_caption
+from service.engine import Engine
+from service.settings import Settings
+from service.work import Model
+from tests.service.fakes import CELLS, BlindPredictor, FakePredictor, fake_caption
 
 MakePhoto = Callable[..., bytes]
 URL = "/v1/heatmaps"
@@ -49,6 +53,21 @@ def test_all_words_on_a_sheet(client: FlaskClient, photo: MakePhoto) -> None:
     assert picture.size == expected.size
     default = png(client.post(URL, data=photo(9)).data)
     assert default.size == contact_sheet(read_image(photo(9)), caption).size
+
+
+def test_a_request_takes_its_place_once(photo: MakePhoto, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else it could be refused after the model has looked at its photo."""
+    engine = Engine(Settings(max_waiting=1))
+    engine.use(Model(FakePredictor()))
+    client, taken, place = create_app(engine).test_client(), [], engine.place
+
+    def count(photos: int = 1) -> AbstractContextManager[float]:
+        taken.append(photos)
+        return place(photos)
+
+    monkeypatch.setattr(engine, "place", count)
+    assert client.post(URL, data=photo()).status_code == 200
+    assert taken == [1]
 
 
 def test_another_caption_than_the_best(client: FlaskClient, photo: MakePhoto) -> None:
