@@ -40,10 +40,9 @@ class Passes:
 
 def make_pass(timeout: float, sockets: dict[int, Socket]) -> None:
     """Wait until a socket is ready, then serve some of those that are."""
-    flags = {descriptor: _awaited(socket) for descriptor, socket in list(sockets.items())}
     poll = select.poll()
-    for descriptor, awaited in flags.items():
-        if awaited:
+    for descriptor, socket in list(sockets.items()):
+        if awaited := _awaited(socket):
             poll.register(descriptor, awaited)
     ready = {sockets[descriptor]: seen for descriptor, seen in poll.poll(1000 * timeout) if descriptor in sockets}
     for socket, seen in ready.items():

@@ -105,20 +105,17 @@ class Trainer(Run[list[Batch], CaptionModel]):
         """Train, and show it in TensorBoard; see :meth:`training.run.Run.run`."""
         if not self.world.leads:
             return super().run()
-        self._board = Board(self.files.board, self._step_of_run())
+        self._board = Board(self.files.board, self.steps_done)
         try:
             return super().run()
         finally:
             self._board.close()
 
-    def _step_of_run(self) -> int:
-        return self.progress.epoch * self.epoch_steps + self.progress.position
-
     def _note(self, loss: float, gradient_norm: float) -> None:
         if self._board is not None:
             rate = self._learning_rates()[0]
             numbers = {"loss": loss, "gradient norm": gradient_norm, "learning rate": rate}
-            self._board.step(self._step_of_run(), numbers)
+            self._board.step(self.steps_done, numbers)
 
     def _over(self) -> bool:
         return self.progress.phase >= len(self.phases)
@@ -214,8 +211,8 @@ class Trainer(Run[list[Batch], CaptionModel]):
         scores = self.world.share(_scores(score(images, captions)) if self.world.leads else None)
         if self._board is not None:
             photos = [read_image(image.path.read_bytes()) for image in images[:SHOWN]]
-            self._board.epoch(self._step_of_run(), scores)
-            self._board.photos(self._step_of_run(), photos, captions[:SHOWN])
+            self._board.epoch(self.steps_done, scores)
+            self._board.photos(self.steps_done, photos, captions[:SHOWN])
         return scores
 
     def _val_features(self, predictor: CaptionPredictor, chosen: Sequence[int]) -> Iterator[Features]:

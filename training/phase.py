@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 
 from captioner.config import STRICT
 from captioner.errors import ConfigError
+from training.ranges import check_ranges
 
 
 @dataclass(frozen=True)
@@ -85,9 +86,7 @@ class PhaseRecipe:
     freeze_norms: bool = True
 
     def __post_init__(self) -> None:
-        for name, (low, high) in self.RANGES.items():
-            if not low <= getattr(self, name) <= high:
-                raise ConfigError(f"phase {name} is {getattr(self, name)}; it must be between {low} and {high}")
+        check_ranges(self, "phase ")
         if self.dropout is not None and not 0 <= self.dropout < 1:
             raise ConfigError(f"phase dropout is {self.dropout}; it must be at least 0 and below 1")
         if not (self.cross_entropy or self.self_critical):

@@ -15,6 +15,7 @@ from captioner.errors import ConfigError
 from captioner.tokenizers import TOKENIZERS
 from training.data import CaptionSource
 from training.phase import PhaseRecipe
+from training.ranges import check_ranges
 
 T = TypeVar("T")
 Part = Literal["train", "val"]
@@ -125,9 +126,7 @@ class RunRecipe:
     save_minutes: float = 2.0
 
     def __post_init__(self) -> None:
-        for name, (low, high) in self.RANGES.items():
-            if not low <= getattr(self, name) <= high:
-                raise ConfigError(f"training.{name} is {getattr(self, name)}; it must be between {low} and {high}")
+        check_ranges(self, "training.")
 
 
 @dataclass(frozen=True)

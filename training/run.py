@@ -74,6 +74,11 @@ class Run(Generic[BatchT, ModelT], ABC):
         return max(range(len(history)), key=lambda epoch: self._quality(history[epoch]), default=None)
 
     @property
+    def steps_done(self) -> int:
+        """Steps since the run's first one, at the position of the progress."""
+        return self.progress.epoch * self.epoch_steps + self.progress.position
+
+    @property
     @abstractmethod
     def modules(self) -> dict[str, nn.Module]:
         """What the run state holds the weights and buffers of."""

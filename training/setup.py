@@ -83,7 +83,7 @@ def _provenance(recipe: Recipe, train: list[CaptionedImage], weights: Mapping[st
         "encoder_weights_sha256": weights_sha256(weights),
         "commit": commit(),
     }
-    if recipe.encoder_weights and (found := weights_provenance(recipe.encoder_weights)):
+    if found := weights_provenance(recipe.encoder_weights):
         provenance["encoder"] = found
     if recipe.decoder_weights:
         provenance["decoder_weights_sha256"] = sha256(Path(recipe.decoder_weights).expanduser())

@@ -41,7 +41,7 @@ def pretrained_weights(name: str, path: str) -> dict[str, Tensor]:
 
 
 def weights_provenance(path: str) -> dict[str, Any]:
-    """Return where a file of weights says that it comes from, if it is one that this project has trained."""
+    """Return where a file of weights says that it comes from; nothing unless this project has trained it."""
     file = Path(path).expanduser()
     if file.suffix != ".safetensors":
         return {}

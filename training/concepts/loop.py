@@ -71,8 +71,7 @@ class ConceptTrainer(Run[Batch, ConceptModel]):
 
     def _learning_rates(self) -> list[float]:
         training = self.recipe.training
-        step = self.progress.epoch * self.epoch_steps + self.progress.position
-        share = one_cycle(step, self.epochs * self.epoch_steps, training.warmup)
+        share = one_cycle(self.steps_done, self.epochs * self.epoch_steps, training.warmup)
         return [share * training.learning_rate] * 2 + [share * training.encoder_learning_rate] * 2
 
     def _batch(self) -> Batch:

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from captioner.config import STRICT, EncoderConfig, ImageConfig
 from captioner.errors import ConfigError
+from training.ranges import check_ranges
 from training.recipe import DataRecipe, LearningRecipe
 
 
@@ -33,9 +34,7 @@ class WordsRecipe:
     agreement: int = 3
 
     def __post_init__(self) -> None:
-        for name, (low, high) in self.RANGES.items():
-            if not low <= getattr(self, name) <= high:
-                raise ConfigError(f"words.{name} is {getattr(self, name)}; it must be between {low} and {high}")
+        check_ranges(self, "words.")
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from captioner.checkpoint import write_safetensors
 from training.concepts.network import ConceptNetwork
 
@@ -27,16 +25,13 @@ class ConceptModel:
     provenance: Mapping[str, Any]
 
 
-def save_concepts(model: ConceptModel, path: Path, dtype: torch.dtype = torch.float32) -> None:
+def save_concepts(model: ConceptModel, path: Path) -> None:
     """Write the encoder's weights under torchvision's names, and the classifier's under ``classifier.concepts``.
 
     The header carries, as JSON texts, ``kind`` ("concepts"), ``words`` and ``provenance``.
     """
     head = {f"classifier.concepts.{name}": value for name, value in model.network.classifier.state_dict().items()}
     weights = {**model.network.encoder.pretrained_state(), **head}
-    stored = {
-        name: (value.to(dtype) if value.is_floating_point() else value).detach().cpu().contiguous()
-        for name, value in weights.items()
-    }
+    stored = {name: value.cpu().contiguous() for name, value in weights.items()}
     header = {"kind": "concepts", "words": model.words, "provenance": dict(model.provenance)}
     write_safetensors(path, stored, {key: json.dumps(value) for key, value in header.items()})

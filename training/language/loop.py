@@ -83,8 +83,7 @@ class LanguageTrainer(Run[TextChunk, LanguageModel]):
 
     def _learning_rates(self) -> list[float]:
         training = self.recipe.training
-        step = self.progress.epoch * self.epoch_steps + self.progress.position
-        rate = training.learning_rate * one_cycle(step, self.epochs * self.epoch_steps, training.warmup)
+        rate = training.learning_rate * one_cycle(self.steps_done, self.epochs * self.epoch_steps, training.warmup)
         return [rate] * len(self.optimizer.param_groups)
 
     def _batch(self) -> TextChunk:
