@@ -87,26 +87,26 @@ class CaptionLoss(nn.Module):
             rollout = self.writer.beam(features, memory, len(images), phase.samples)
         else:
             rollout = self.writer.sample(memory, len(images), phase.samples, phase.temperature)
-        rewards = self._rewards(rollout, [image for image in images for _ in range(phase.samples)], phase.bleu)
+        rewards = self._rewards(rollout, [image for image in images for _ in range(phase.samples)], phase)
         if phase.baseline == "others":
             baselines = mean_of_others(rewards, phase.samples)
         else:
-            baselines = self._greedy_rewards(memory, images, phase.bleu).repeat_interleave(phase.samples)
+            baselines = self._greedy_rewards(memory, images, phase).repeat_interleave(phase.samples)
         return self_critical(rollout, rewards, baselines)
 
-    def _greedy_rewards(self, memory: Any, images: tuple[int, ...], bleu: float) -> Tensor:
+    def _greedy_rewards(self, memory: Any, images: tuple[int, ...], phase: PhaseRecipe) -> Tensor:
         """Return the rewards ``[B]`` of the captions that the decoder would write if it did not learn."""
         training = self.model.decoder.training
         self.model.decoder.eval()
         rollout = self.writer.greedy(memory, len(images))
         self.model.decoder.train(training)
-        return self._rewards(rollout, list(images), bleu)
+        return self._rewards(rollout, list(images), phase)
 
-    def _rewards(self, rollout: Rollout, images: list[int], bleu: float) -> Tensor:
+    def _rewards(self, rollout: Rollout, images: list[int], phase: PhaseRecipe) -> Tensor:
         if self.reward is None:
             raise RuntimeError("a phase samples captions, but nothing says what they are worth")
         end = self.tokenizer.eos_id
         captions = [
             [*self.tokenizer.words(tokens), *([ENDING] if tokens[-1] == end else [])] for tokens in rollout.captions()
         ]
-        return torch.tensor(self.reward(images, captions, bleu), device=rollout.tokens.device)
+        return torch.tensor(self.reward(images, captions, phase.bleu, phase.rouge), device=rollout.tokens.device)

@@ -40,6 +40,7 @@ class PhaseRecipe:
         baseline: "others", the mean reward of the photo's other samples (Luo 2020), or "greedy", the reward of its
             greedy caption (Rennie et al. 2017).
         bleu: Weight of BLEU-4 in the reward, beside CIDEr-D.
+        rouge: Weight of ROUGE-L in it.
         dropout: Probability with which the decoder's units are dropped; the model's own if left out. Self-critical
             phases learn from what they sample, and dropped units make poor samples.
         encoder_stage: The first stage of the encoder that learns together with the decoder; empty freezes all of it.
@@ -62,6 +63,7 @@ class PhaseRecipe:
         "samples": (1, 100),
         "temperature": (0.01, 100),
         "bleu": (0, 100),
+        "rouge": (0, 100),
         "encoder_learning_rate": (0, 10),
     }
     epochs: int = 12
@@ -80,6 +82,7 @@ class PhaseRecipe:
     temperature: float = 1.0
     baseline: Literal["others", "greedy"] = "others"
     bleu: float = 0.0
+    rouge: float = 0.0
     dropout: float | None = None
     encoder_stage: str = ""
     encoder_learning_rate: float = 1e-5

@@ -1,4 +1,4 @@
-"""What self-critical training rewards: CIDEr-D, and a share of BLEU-4 if asked for."""
+"""What self-critical training rewards: CIDEr-D, and shares of BLEU-4 and ROUGE-L if asked for."""
 
 import math
 from collections import Counter
@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pycocoevalcap.bleu.bleu_scorer import BleuScorer
+from pycocoevalcap.rouge.rouge import Rouge
 
 Ngram = tuple[str, ...]
 ORDERS = 4
@@ -72,7 +73,7 @@ def _similarity(caption: _Vector, reference: _Vector) -> float:
 
 
 class Reward:
-    """What a sampled caption is worth: ``CIDEr-D + bleu * BLEU-4``.
+    """What a sampled caption is worth: ``CIDEr-D + bleu * BLEU-4 + rouge * ROUGE-L``.
 
     The ending counts as a word of captions and references, so that a caption cut before its end, or ended after "with
     a", shares fewer n-grams with them.
@@ -82,27 +83,36 @@ class Reward:
     """
 
     def __init__(self, references: Mapping[int, Sequence[Sequence[str]]]) -> None:
-        self._ended = {image: [[*words, ENDING] for words in captions] for image, captions in references.items()}
-        self._cider = CiderD(self._ended)
+        ended = {image: [[*words, ENDING] for words in captions] for image, captions in references.items()}
+        self._cider = CiderD(ended)
+        self._texts = {image: [" ".join(words) for words in captions] for image, captions in ended.items()}
 
-    def __call__(self, images: Sequence[int], captions: Sequence[Sequence[str]], bleu: float = 0.0) -> list[float]:
+    def __call__(
+        self, images: Sequence[int], captions: Sequence[Sequence[str]], bleu: float = 0.0, rouge: float = 0.0
+    ) -> list[float]:
         """Return the rewards of captions.
 
         Args:
             images: The image of each caption.
             captions: Words; a finished caption ends with ``ENDING``.
             bleu: The weight of BLEU-4.
+            rouge: The weight of ROUGE-L.
         """
         rewards = [self._cider(image, caption) for image, caption in zip(images, captions, strict=True)]
-        if bleu:
-            extras = self._sentence_bleu(images, captions)
-            rewards = [reward + bleu * extra for reward, extra in zip(rewards, extras, strict=True)]
+        for weight, measure in ((bleu, self._sentence_bleu), (rouge, self._rouge_l)):
+            if weight:
+                extras = measure(images, captions)
+                rewards = [reward + weight * extra for reward, extra in zip(rewards, extras, strict=True)]
         return rewards
 
     def _sentence_bleu(self, images: Sequence[int], captions: Sequence[Sequence[str]]) -> list[float]:
         scorer = BleuScorer(n=ORDERS)
         for image, caption in zip(images, captions, strict=True):
-            scorer += (" ".join(caption), [" ".join(words) for words in self._ended[image]])
+            scorer += (" ".join(caption), self._texts[image])
         _, by_caption = scorer.compute_score(option="closest", verbose=0)
         found: list[float] = by_caption[ORDERS - 1]
         return found
+
+    def _rouge_l(self, images: Sequence[int], captions: Sequence[Sequence[str]]) -> list[float]:
+        score = Rouge().calc_score
+        return [score([" ".join(caption)], self._texts[image]) for image, caption in zip(images, captions, strict=True)]

@@ -103,7 +103,7 @@ def test_self_critical_training_raises_the_reward(recipe: Recipe) -> None:
                 memory = trainer.model.decoder.prepare(batch.features)
                 rollout = trainer.loss.writer.sample(memory, len(batch.image_ids), 20)
                 images = [image for image in batch.image_ids for _ in range(20)]
-                found.append(float(trainer.loss._rewards(rollout, images, 0.0).mean()))
+                found.append(float(trainer.loss._rewards(rollout, images, phase).mean()))
         return sum(found) / len(found)
 
     before = reward()

@@ -1,5 +1,7 @@
 """Rewards against pycocoevalcap's scores."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 from pycocoevalcap.bleu.bleu import Bleu
@@ -35,15 +37,36 @@ def test_a_reference_of_its_own_is_worth_most() -> None:
         assert references[best] == [words]
 
 
-def test_bleu_adds_its_share() -> None:
+def longest_common(a: list[str], b: list[str]) -> int:
+    """The longest common subsequence, by recursion over what is left of both."""
+
+    @cache
+    def length(i: int, j: int) -> int:
+        if i == len(a) or j == len(b):
+            return 0
+        return 1 + length(i + 1, j + 1) if a[i] == b[j] else max(length(i + 1, j), length(i, j + 1))
+
+    return length(0, 0)
+
+
+def rouge_l(caption: list[str], references: list[list[str]]) -> float:
+    """Lin 2004's F of the best precision and the best recall, beta 1.2."""
+    common = [longest_common(caption, reference) for reference in references]
+    precision = max(common) / len(caption)
+    recall = max(shared / len(reference) for shared, reference in zip(common, references, strict=True))
+    return (1 + 1.2**2) * precision * recall / (recall + 1.2**2 * precision) if max(common) else 0.0
+
+
+def test_bleu_and_rouge_add_their_shares() -> None:
     references, guesses = captions(2, 10, 3), captions(102, 10, 1)
     ended = {image: [[*words, ENDING] for words in each] for image, each in references.items()}
     closed = {image: [[*words, ENDING] for words in each] for image, each in guesses.items()}
     _, bleu = Bleu(4).compute_score(texts(ended), texts(closed), verbose=0)
+    rouge = [rouge_l(each[0], ended[image]) for image, each in closed.items()]
     images, written = list(closed), [each[0] for each in closed.values()]
-    plain, mixed = Reward(references)(images, written), Reward(references)(images, written, 0.5)
-    extra = [b - a for a, b in zip(plain, mixed, strict=True)]
-    assert extra == pytest.approx([0.5 * score for score in bleu[3]], abs=1e-9)
+    reward = Reward(references)
+    plain, mixed = np.array(reward(images, written)), np.array(reward(images, written, 0.5, 2.0))
+    np.testing.assert_allclose(mixed - plain, 0.5 * np.array(bleu[3]) + 2 * np.array(rouge), atol=1e-9)
 
 
 def test_an_ending_in_the_wrong_place_costs() -> None:
