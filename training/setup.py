@@ -15,6 +15,7 @@ from training.data import CaptionedImage
 from training.decoder_weights import take_over
 from training.growing import grow
 from training.language.model import load_language_model
+from training.norms import make_norms_fit
 from training.provenance import captions_provenance, commit, public_recipe, sha256, weights_sha256
 from training.recipe import Recipe
 from training.weights import pretrained_weights, weights_provenance
@@ -60,12 +61,20 @@ def _build(recipe: Recipe, train: list[CaptionedImage]) -> tuple[CaptionModel, T
     torch.manual_seed(recipe.seed)
     if recipe.start_from:
         model, tokenizer = grow(Path(recipe.start_from).expanduser(), recipe.model, tokenizer)
-        return model, tokenizer, model.encoder.state_dict()
+        weights = {name: value.clone() for name, value in model.encoder.state_dict().items()}
+        _make_norms_fit(recipe, model, train)
+        return model, tokenizer, weights
     model = CaptionModel(recipe.model, len(tokenizer))
     weights = pretrained_weights(recipe.model.encoder.name, recipe.encoder_weights)
     model.encoder.load_pretrained(weights)
+    _make_norms_fit(recipe, model, train)
     _start_decoder(recipe, model, tokenizer)
     return model, tokenizer, weights
+
+
+def _make_norms_fit(recipe: Recipe, model: CaptionModel, train: list[CaptionedImage]) -> None:
+    if any(phase.encoder_stage and not phase.freeze_norms for phase in recipe.training.phases):
+        make_norms_fit(model.encoder, train, recipe.model.image)
 
 
 def _start_decoder(recipe: Recipe, model: CaptionModel, tokenizer: Tokenizer) -> None:

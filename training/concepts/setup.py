@@ -13,6 +13,7 @@ from training.concepts.network import ConceptNetwork
 from training.concepts.recipe import ConceptRecipe
 from training.concepts.words import captions_each, choose_words, count_words
 from training.data import CaptionedImage
+from training.norms import make_norms_fit
 from training.provenance import captions_provenance, commit, public_recipe, weights_sha256
 from training.weights import pretrained_weights
 
@@ -57,6 +58,8 @@ def set_up_concepts(recipe: ConceptRecipe) -> ConceptBench:
     encoder = ENCODERS[recipe.encoder.name](recipe.encoder)
     weights = pretrained_weights(recipe.encoder.name, recipe.encoder_weights)
     encoder.load_pretrained(weights)
+    if not recipe.training.freeze_norms:
+        make_norms_fit(encoder, images, recipe.image)
     sure = captions_each(images).clamp(max=recipe.words.agreement)
     val_sure = captions_each(val_images).clamp(max=2)
     return ConceptBench(
