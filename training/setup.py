@@ -50,7 +50,10 @@ def set_up(recipe: Recipe) -> Workbench:
     data = recipe.data
     train, val = data.source("train").load(), data.source("val").load()
     model, tokenizer, weights = _build(recipe, train)
-    return Workbench(model, tokenizer, train, val, _provenance(recipe, train, weights))
+    provenance = _provenance(recipe, train, weights)  # of the weights as they came
+    if any(phase.encoder_stage and not phase.freeze_norms for phase in recipe.training.phases):
+        make_norms_fit(model.encoder, train, recipe.model.image)
+    return Workbench(model, tokenizer, train, val, provenance)
 
 
 def _build(recipe: Recipe, train: list[CaptionedImage]) -> tuple[CaptionModel, Tokenizer, Mapping[str, Tensor]]:
@@ -61,20 +64,12 @@ def _build(recipe: Recipe, train: list[CaptionedImage]) -> tuple[CaptionModel, T
     torch.manual_seed(recipe.seed)
     if recipe.start_from:
         model, tokenizer = grow(Path(recipe.start_from).expanduser(), recipe.model, tokenizer)
-        weights = {name: value.clone() for name, value in model.encoder.state_dict().items()}
-        _make_norms_fit(recipe, model, train)
-        return model, tokenizer, weights
+        return model, tokenizer, model.encoder.state_dict()
     model = CaptionModel(recipe.model, len(tokenizer))
     weights = pretrained_weights(recipe.model.encoder.name, recipe.encoder_weights)
     model.encoder.load_pretrained(weights)
-    _make_norms_fit(recipe, model, train)
     _start_decoder(recipe, model, tokenizer)
     return model, tokenizer, weights
-
-
-def _make_norms_fit(recipe: Recipe, model: CaptionModel, train: list[CaptionedImage]) -> None:
-    if any(phase.encoder_stage and not phase.freeze_norms for phase in recipe.training.phases):
-        make_norms_fit(model.encoder, train, recipe.model.image)
 
 
 def _start_decoder(recipe: Recipe, model: CaptionModel, tokenizer: Tokenizer) -> None:

@@ -19,6 +19,7 @@ from training.phase import PhaseRecipe
 from training.recipe import DataRecipe, Recipe
 from training.setup import set_up
 
+PATHS = ("train_annotations", "train_images", "val_annotations", "val_images")
 NORMED = ["efficientnet_b0", "mobilenet_v2", "mobilenet_v3_large", "resnet50"]
 
 
@@ -130,6 +131,3 @@ def test_a_run_of_concepts_does_so_too(recipe: Recipe, deployed_weights: str, fr
         training=replace(concepts.training, freeze_norms=freeze_norms),
     )
     assert folded(set_up_concepts(concepts).network.encoder) == freeze_norms
-
-
-PATHS = ("train_annotations", "train_images", "val_annotations", "val_images")
