@@ -13,6 +13,7 @@ from captioner.model import CaptionModel
 from captioner.tokenizers import TOKENIZERS, Tokenizer
 from training.data import CaptionedImage
 from training.decoder_weights import take_over
+from training.frequencies import log_frequencies
 from training.growing import grow
 from training.language.model import load_language_model
 from training.norms import make_norms_fit
@@ -59,7 +60,7 @@ def set_up(recipe: Recipe) -> Workbench:
 def _build(recipe: Recipe, train: list[CaptionedImage]) -> tuple[CaptionModel, Tokenizer, Mapping[str, Tensor]]:
     """Return the model, its tokenizer, and the weights that its encoder started from."""
     pieces = recipe.tokenizer
-    captions = (text for image in train for text in image.captions)
+    captions = [text for image in train for text in image.captions]
     tokenizer = TOKENIZERS[pieces.name].learn(captions, pieces.min_count, pieces.max_size)
     torch.manual_seed(recipe.seed)
     if recipe.start_from:
@@ -68,11 +69,13 @@ def _build(recipe: Recipe, train: list[CaptionedImage]) -> tuple[CaptionModel, T
     model = CaptionModel(recipe.model, len(tokenizer))
     weights = pretrained_weights(recipe.model.encoder.name, recipe.encoder_weights)
     model.encoder.load_pretrained(weights)
-    _start_decoder(recipe, model, tokenizer)
+    _start_decoder(recipe, model, tokenizer, captions)
     return model, tokenizer, weights
 
 
-def _start_decoder(recipe: Recipe, model: CaptionModel, tokenizer: Tokenizer) -> None:
+def _start_decoder(recipe: Recipe, model: CaptionModel, tokenizer: Tokenizer, captions: list[str]) -> None:
+    with torch.no_grad():
+        model.decoder.output.bias.copy_(log_frequencies(tokenizer, captions))
     if recipe.decoder_weights:
         language_model = load_language_model(Path(recipe.decoder_weights).expanduser())
         tqdm.write(str(take_over(model.decoder, tokenizer, language_model)))
