@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from torch import nn
+
 from captioner.decoding import DecodingOptions
 from captioner.predictor import CaptionPredictor
 from training.data import load_captioned_images
@@ -25,6 +27,9 @@ SEARCH = DecodingOptions(length_penalty=0.0)
 GREEDY = DecodingOptions(beam_size=1, length_penalty=0.0)
 RANKED = DecodingOptions()
 RESAMPLES = 1000
+AVERAGE = 0.995  # of the weights, over some 200 steps, since the runs are short
+BLANK = "cross-entropy"
+SHOWN = "+ mirrored and augmented photos"
 HEADER = "| run | BLEU-4 | ROUGE-L | CIDEr | 95% | words | distinct |"
 
 
@@ -33,35 +38,40 @@ def learning(epochs: int, **fields: object) -> PhaseRecipe:
     return replace(PhaseRecipe(epochs=epochs, learning_rate=1e-3, warmup=0.05, label_smoothing=0.0), **fields)  # type: ignore[arg-type]
 
 
+def phased(base: Recipe, *phases: PhaseRecipe) -> Recipe:
+    """Return a recipe with other phases."""
+    return replace(base, training=replace(base.training, phases=phases))
+
+
 def series(recipe: Recipe, epochs: int) -> Mapping[str, Recipe]:
-    """Return the runs in order, each with one ingredient more than the one before it."""
+    """Return the runs in order; those that start with a plus have one ingredient more than the last one that does."""
     training = replace(recipe.training, average=0.0, patience=10_000, images_per_batch=20)
     data = replace(recipe.data, mirror=False, augmented=0)
-    plain = replace(recipe, data=data, training=replace(training, phases=(learning(epochs),)), decoding=SEARCH)
-
-    def phases(base: Recipe, *parts: PhaseRecipe) -> Recipe:
-        return replace(base, training=replace(base.training, phases=parts))
-
-    smooth = phases(plain, learning(epochs, label_smoothing=0.1))
-    averaged = replace(smooth, training=replace(smooth.training, average=recipe.training.average))
-    mirrored = replace(averaged, data=replace(data, mirror=True))
+    plain = phased(replace(recipe, data=data, training=training, decoding=GREEDY), learning(epochs))
+    small = replace(plain, training=replace(plain.training, images_per_batch=10))
+    smooth = phased(small, learning(epochs, label_smoothing=0.1))
+    averaged = replace(smooth, training=replace(smooth.training, average=AVERAGE))
+    shown = replace(averaged, data=replace(data, mirror=True, augmented=2))
     first = epochs // 3
-    tuned = phases(
-        mirrored,
+    tuned = phased(
+        shown,
         learning(first, label_smoothing=0.1, schedule="constant"),
         learning(epochs - first, label_smoothing=0.1, encoder_stage="stride16", encoder_learning_rate=1e-4),
     )
-    longer = phases(tuned, *tuned.training.phases, learning(first, learning_rate=1e-4, label_smoothing=0.1))
-    critical = replace(learning(first, learning_rate=1e-4), cross_entropy=0.0, self_critical=1.0, sampling="beam")
-    criticised = phases(tuned, *tuned.training.phases, replace(critical, dropout=0.3))
+    kept = Path(recipe.runs) / SHOWN / "best.safetensors"
+    further = replace(shown, start_from=str(kept), encoder_weights="")
+    critical = learning(first, learning_rate=1e-4, cross_entropy=0.0, self_critical=1.0, sampling="beam", dropout=0.3)
+    again = learning(first, learning_rate=1e-4, label_smoothing=0.1)
     return {
-        "cross-entropy": plain,
+        BLANK: plain,
+        "+ starting from the frequencies of words": plain,
+        "+ 10 photos per step, not 20": small,
         "+ label smoothing": smooth,
         "+ averaged weights": averaged,
-        "+ mirrored photos": mirrored,
-        "+ CNN fine-tuned, photos augmented": tuned,
-        "as long again as the next, by cross-entropy": longer,
-        "+ self-critical": criticised,
+        SHOWN: shown,
+        "the same, CNN fine-tuned in the last two thirds": tuned,
+        "+ self-critical": phased(further, critical),
+        "instead of that, cross-entropy for as long": phased(further, again),
     }
 
 
@@ -76,9 +86,16 @@ def first_photos(recipe: Recipe, count: int, folder: Path) -> Recipe:
     return replace(recipe, data=replace(recipe.data, train_annotations=str(file.resolve())))
 
 
-def trained(recipe: Recipe) -> Path:
-    """Return the last epoch's checkpoint of a run, after running it as far as is needed."""
+def trained(recipe: Recipe, blank: bool) -> Path:
+    """Return the best epoch's checkpoint of a run, after running it as far as is needed.
+
+    Args:
+        recipe: The run.
+        blank: Whether it starts with all words equally likely.
+    """
     run = resume(recipe.run_dir) if (recipe.run_dir / "run_state.safetensors").exists() else start(recipe)
+    if blank and not run.steps_done:
+        nn.init.zeros_(run.model.decoder.output.bias)
     if not run.run():
         raise SystemExit("stopped; the same command goes on from here")
     return run.best_file
@@ -107,8 +124,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     base = replace(base, runs=str(args.out))
     images = load_captioned_images(base.data.path("val_annotations"), base.data.path("val_images"))
     print(HEADER, "|---|---|---|---|---|---|---|", sep="\n")
-    for number, (name, recipe) in enumerate(series(base, args.epochs).items()):
-        predictor = CaptionPredictor.from_checkpoint(trained(replace(recipe, name=f"{number}")))
+    for name, recipe in series(base, args.epochs).items():
+        predictor = CaptionPredictor.from_checkpoint(trained(replace(recipe, name=name), name == BLANK))
         print(row(name, evaluate(predictor, images, SEARCH, None, Bootstrap(RESAMPLES))), flush=True)
     for name, options in (("the same, greedy", GREEDY), ("the same, ranked by length (penalty 0.5)", RANKED)):
         print(row(name, evaluate(predictor, images, options, None, Bootstrap(RESAMPLES))), flush=True)

@@ -70,6 +70,8 @@ class DecoderConfig:
         layers: Cells on top of each other, 1 to 4.
         residual: Whether each layer but the first adds its input to its output.
         dropout: Probability with which a unit is dropped in training, from 0 up to but not including 1.
+        tied: Whether the word vectors also score the next word, in place of an output matrix of their own (Press and
+            Wolf 2017); what the decoder scores from must be as long as they are.
     """
 
     __pydantic_config__ = STRICT
@@ -82,6 +84,7 @@ class DecoderConfig:
     layers: int = 1
     residual: bool = False
     dropout: float = 0.5
+    tied: bool = False
 
     def __post_init__(self) -> None:
         for field in ("embedding_size", "hidden_size", "attention_size"):

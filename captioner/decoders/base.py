@@ -9,6 +9,8 @@ from torch import Tensor, nn
 
 from captioner.cells import Cell, CellState
 from captioner.config import DecoderConfig
+from captioner.decoders.tied_output import TiedOutput
+from captioner.errors import ConfigError
 from captioner.types import DecoderRun, DecoderStep, Features, MemoryT, StateT
 
 
@@ -43,10 +45,20 @@ class Decoder(nn.Module, Generic[MemoryT, StateT], ABC):
         self.vocabulary_size = vocabulary_size
         self.project_vector = nn.Linear(vector_size, config.hidden_size)
         self.embedding = nn.Embedding(vocabulary_size, config.embedding_size)
-        self.output = nn.Linear(output_size or config.hidden_size, vocabulary_size)
+        self.output = self._output(output_size or config.hidden_size)
         self.dropout = nn.Dropout(config.dropout)
         nn.init.normal_(self.embedding.weight, std=0.1)
         nn.init.zeros_(self.output.bias)
+
+    def _output(self, size: int) -> "nn.Linear | TiedOutput":
+        if not self.config.tied:
+            return nn.Linear(size, self.vocabulary_size)
+        if size != self.config.embedding_size:
+            raise ConfigError(
+                f"decoder tied is true, but {self.config.name} scores words from vectors of {size} units; "
+                f"embedding_size must be as many, not {self.config.embedding_size}"
+            )
+        return TiedOutput(self.embedding)
 
     @property
     def device(self) -> torch.device:
