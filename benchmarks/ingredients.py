@@ -47,9 +47,12 @@ def series(recipe: Recipe, epochs: int) -> Mapping[str, Recipe]:
     """Return the runs in order; those that start with a plus have one ingredient more than the last one that does."""
     training = replace(recipe.training, average=0.0, patience=10_000, images_per_batch=20)
     data = replace(recipe.data, mirror=False, augmented=0)
-    plain = phased(replace(recipe, data=data, training=training, decoding=GREEDY), learning(epochs))
-    small = replace(plain, training=replace(plain.training, images_per_batch=10))
-    smooth = phased(small, learning(epochs, label_smoothing=0.1))
+    untied = replace(recipe.model, decoder=replace(recipe.model.decoder, tied=False))
+    base = replace(recipe, model=untied, data=data, training=training, decoding=GREEDY)
+    plain = phased(base, learning(epochs))
+    small = replace(plain, training=replace(training, images_per_batch=10, phases=plain.training.phases))
+    tied = replace(small, model=replace(untied, decoder=replace(untied.decoder, tied=True)))
+    smooth = phased(tied, learning(epochs, label_smoothing=0.1))
     averaged = replace(smooth, training=replace(smooth.training, average=AVERAGE))
     shown = replace(averaged, data=replace(data, mirror=True, augmented=2))
     first = epochs // 3
@@ -66,6 +69,7 @@ def series(recipe: Recipe, epochs: int) -> Mapping[str, Recipe]:
         BLANK: plain,
         "+ starting from the frequencies of words": plain,
         "+ 10 photos per step, not 20": small,
+        "+ tied word vectors": tied,
         "+ label smoothing": smooth,
         "+ averaged weights": averaged,
         SHOWN: shown,
