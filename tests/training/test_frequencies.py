@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from typing import cast
 
 import pytest
 import torch
@@ -31,7 +32,7 @@ def test_shares_of_tokens_by_hand(name: str) -> None:
 def test_a_decoder_that_knows_nothing_else_predicts_the_frequencies(recipe: Recipe) -> None:
     bench = set_up(recipe)
     decoder = bench.model.decoder
-    torch.nn.init.zeros_(decoder.output.weight)
+    torch.nn.init.zeros_(cast("torch.Tensor", decoder.output.weight))
     scores = decoder.output(torch.randn(3, decoder.output.in_features)).log_softmax(dim=1)
     captions = [text for image in bench.images for text in image.captions]
     expected = log_frequencies(bench.tokenizer, captions)
