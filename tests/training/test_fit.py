@@ -77,8 +77,8 @@ def test_the_best_epoch_is_kept_and_explains_itself(recipe: Recipe) -> None:
 
 
 def test_it_learns_what_can_be_learnt(recipe: Recipe) -> None:
-    phase = PhaseRecipe(epochs=20, learning_rate=0.01, label_smoothing=0.0)
-    training = replace(recipe.training, average=0.0, patience=20, images_per_batch=1, phases=(phase,))
+    phase = PhaseRecipe(epochs=30, learning_rate=0.01, label_smoothing=0.0)
+    training = replace(recipe.training, average=0.0, patience=30, images_per_batch=1, phases=(phase,))
     decoder = replace(recipe.model.decoder, dropout=0.0, hidden_size=32, embedding_size=16)
     trainer = start(replace(recipe, training=training, model=replace(recipe.model, decoder=decoder)))
     trainer.run()
