@@ -22,6 +22,7 @@ from training.evaluation.evaluate import Evaluation, evaluate
 from training.fit import resume, start
 from training.phase import PhaseRecipe
 from training.recipe import Recipe, load_recipe
+from training.run_folder import RunFolder
 
 SEARCH = DecodingOptions(length_penalty=0.0)
 GREEDY = DecodingOptions(beam_size=1, length_penalty=0.0)
@@ -50,7 +51,7 @@ def series(recipe: Recipe, epochs: int) -> Mapping[str, Recipe]:
     untied = replace(recipe.model, decoder=replace(recipe.model.decoder, tied=False))
     base = replace(recipe, model=untied, data=data, training=training, decoding=GREEDY)
     plain = phased(base, learning(epochs))
-    small = replace(plain, training=replace(training, images_per_batch=10, phases=plain.training.phases))
+    small = replace(plain, training=replace(plain.training, images_per_batch=10))
     tied = replace(small, model=replace(untied, decoder=replace(untied.decoder, tied=True)))
     smooth = phased(tied, learning(epochs, label_smoothing=0.1))
     averaged = replace(smooth, training=replace(smooth.training, average=AVERAGE))
@@ -61,7 +62,7 @@ def series(recipe: Recipe, epochs: int) -> Mapping[str, Recipe]:
         learning(first, label_smoothing=0.1, schedule="constant"),
         learning(epochs - first, label_smoothing=0.1, encoder_stage="stride16", encoder_learning_rate=1e-4),
     )
-    kept = Path(recipe.runs) / SHOWN / "best.safetensors"
+    kept = RunFolder(replace(shown, name=SHOWN).run_dir).best_file
     further = replace(shown, start_from=str(kept), encoder_weights="")
     critical = learning(first, learning_rate=1e-4, cross_entropy=0.0, self_critical=1.0, sampling="beam", dropout=0.3)
     again = learning(first, learning_rate=1e-4, label_smoothing=0.1)
@@ -97,7 +98,7 @@ def trained(recipe: Recipe, blank: bool) -> Path:
         recipe: The run.
         blank: Whether it starts with all words equally likely.
     """
-    run = resume(recipe.run_dir) if (recipe.run_dir / "run_state.safetensors").exists() else start(recipe)
+    run = resume(recipe.run_dir) if RunFolder(recipe.run_dir).state_file.exists() else start(recipe)
     if blank and not run.steps_done:
         nn.init.zeros_(run.model.decoder.output.bias)
     if not run.run():

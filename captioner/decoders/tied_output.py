@@ -16,11 +16,6 @@ class TiedOutput(nn.Module):
         self._embedding = (embedding,)  # in a tuple, a module is not registered as a part a second time
         self.bias = nn.Parameter(embedding.weight.new_zeros(embedding.num_embeddings))
 
-    @property
-    def in_features(self) -> int:
-        """N."""
-        return self._embedding[0].embedding_dim
-
     def forward(self, hidden: Tensor) -> Tensor:
         """Score all words, ``[..., V]``, from vectors ``[..., N]``."""
         return F.linear(hidden, self._embedding[0].weight, self.bias)

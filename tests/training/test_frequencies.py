@@ -33,7 +33,7 @@ def test_a_decoder_that_knows_nothing_else_predicts_the_frequencies(recipe: Reci
     bench = set_up(recipe)
     decoder = bench.model.decoder
     torch.nn.init.zeros_(cast("torch.Tensor", decoder.output.weight))
-    scores = decoder.output(torch.randn(3, decoder.output.in_features)).log_softmax(dim=1)
+    scores = decoder.output(torch.randn(3, recipe.model.decoder.hidden_size)).log_softmax(dim=1)
     captions = [text for image in bench.images for text in image.captions]
     expected = log_frequencies(bench.tokenizer, captions)
     torch.testing.assert_close(scores, expected.expand(3, -1))
