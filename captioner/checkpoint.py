@@ -21,10 +21,11 @@ from captioner.confidence import Calibration
 from captioner.config import ModelConfig, from_dict, to_dict
 from captioner.errors import CheckpointError
 from captioner.model import CaptionModel
+from captioner.rounding import restore_matrices, round_matrices
 from captioner.tokenizers import Tokenizer, tokenizer_from_dict
 
-FORMAT_VERSION = 2
-READABLE_VERSIONS = (1, 2)
+FORMAT_VERSION = 3
+READABLE_VERSIONS = (1, 2, 3)
 HEADER_KEYS = ("format_version", "config", "tokenizer", "provenance")
 OPTIONAL_KEYS = ("calibration",)
 SHIPPED = Path(__file__).parent / "flickr8k.safetensors"
@@ -53,7 +54,8 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path, dtype: torch.dtype = tor
     Args:
         checkpoint: What to write.
         path: Where to.
-        dtype: How floating-point weights are stored; ``torch.float16`` halves the file.
+        dtype: How floating-point weights are stored: ``torch.float16`` halves the file; ``torch.int8`` rounds matrices
+            to 8 bits and the rest to float16 (:mod:`captioner.rounding`), which halves it again.
     """
     header = {
         "format_version": FORMAT_VERSION,
@@ -63,11 +65,15 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path, dtype: torch.dtype = tor
     }
     if checkpoint.calibration is not None:
         header["calibration"] = to_dict(checkpoint.calibration)
-    tensors = {
-        name: (value.to(dtype) if value.is_floating_point() else value).detach().cpu().contiguous()
-        for name, value in checkpoint.model.state_dict().items()
-    }
-    write_safetensors(path, tensors, {key: json.dumps(value) for key, value in header.items()})
+    weights = {name: value.detach().cpu().contiguous() for name, value in checkpoint.model.state_dict().items()}
+    metadata = {key: json.dumps(value) for key, value in header.items()}
+    write_safetensors(path, _stored(weights, dtype), metadata)
+
+
+def _stored(weights: Mapping[str, torch.Tensor], dtype: torch.dtype) -> dict[str, torch.Tensor]:
+    if dtype == torch.int8:
+        return round_matrices(weights)
+    return {name: value.to(dtype) if value.is_floating_point() else value for name, value in weights.items()}
 
 
 def copy_with_calibration(source: Path | str | None, target: Path, calibration: Calibration) -> None:
@@ -128,7 +134,7 @@ def load_checkpoint(path: Path | str | None = None) -> Checkpoint:
     if header["format_version"] == 1:
         tensors = _from_version_1(tensors, source)
     try:
-        model.load_state_dict(tensors)
+        model.load_state_dict(restore_matrices(tensors))
     except RuntimeError as error:
         raise CheckpointError(f"{source}: its weights do not fit its configuration: {error}") from None
     return Checkpoint(model.eval(), tokenizer, header["provenance"], _calibration(header, source))
@@ -161,7 +167,7 @@ def _parse_header(metadata: Mapping[str, str], path: Path | str) -> dict[str, An
     if header["format_version"] not in READABLE_VERSIONS:
         raise CheckpointError(
             f"{path}: format version {header['format_version']}; this version of Captioner reads "
-            f"{' and '.join(map(str, READABLE_VERSIONS))}"
+            f"{READABLE_VERSIONS[0]} to {READABLE_VERSIONS[-1]}"
         )
     return header
 

@@ -11,6 +11,7 @@ from captioner.errors import ConfigError
 T = TypeVar("T")
 STRICT = ConfigDict(extra="forbid")
 MAX_LAYERS = 4
+MAX_MEMBERS = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,6 +73,7 @@ class DecoderConfig:
         dropout: Probability with which a unit is dropped in training, from 0 up to but not including 1.
         tied: Whether the word vectors also score the next word, in place of an output matrix of their own (Press and
             Wolf 2017); what the decoder scores from must be as long as they are.
+        members: How many such networks write a caption together, 1 to 8; above 1 it is an ensemble.
     """
 
     __pydantic_config__ = STRICT
@@ -85,6 +87,7 @@ class DecoderConfig:
     residual: bool = False
     dropout: float = 0.5
     tied: bool = False
+    members: int = 1
 
     def __post_init__(self) -> None:
         for field in ("embedding_size", "hidden_size", "attention_size"):
@@ -92,6 +95,8 @@ class DecoderConfig:
                 raise ConfigError(f"decoder {field} is {getattr(self, field)}; it must be at least 1")
         if not 1 <= self.layers <= MAX_LAYERS:
             raise ConfigError(f"decoder layers is {self.layers}; it must be between 1 and {MAX_LAYERS}")
+        if not 1 <= self.members <= MAX_MEMBERS:
+            raise ConfigError(f"decoder members is {self.members}; it must be between 1 and {MAX_MEMBERS}")
         if self.residual and self.layers == 1:
             raise ConfigError("decoder residual is true; it needs at least 2 layers")
         if not 0 <= self.dropout < 1:

@@ -5,7 +5,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from captioner.config import ModelConfig
-from captioner.decoders import DECODERS, Decoder
+from captioner.decoders import DECODERS, Decoder, build_decoder
 from captioner.encoders import ENCODERS
 from captioner.errors import ConfigError
 from captioner.types import Features
@@ -26,13 +26,14 @@ class CaptionModel(nn.Module):
     def __init__(self, config: ModelConfig, vocabulary_size: int) -> None:
         super().__init__()
         self.config = config
-        build = DECODERS[config.decoder.name]
-        _check_match(config, build)
+        _check_match(config, DECODERS[config.decoder.name])
         self.encoder = ENCODERS[config.encoder.name](config.encoder)
         stride = self.encoder.stride
         if config.image.size % stride:
             raise ConfigError(f"image size is {config.image.size}; {config.encoder.name} needs a multiple of {stride}")
-        self.decoder = build(config.decoder, self.encoder.vector_size, self.encoder.grid_size or 0, vocabulary_size)
+        self.decoder = build_decoder(
+            config.decoder, self.encoder.vector_size, self.encoder.grid_size or 0, vocabulary_size
+        )
 
     def forward(self, pixels: Tensor) -> Features:
         """Encode pixels ``[B, 3, H, W]``."""

@@ -6,7 +6,19 @@ from collections.abc import Sequence
 
 from captioner.errors import CaptionerError
 from captioner.memory import keep_freed_memory
-from training.commands import calibrate, check, evaluate, fit, fit_concepts, fit_text, gradients, prepare, sample, units
+from training.commands import (
+    calibrate,
+    check,
+    evaluate,
+    fit,
+    fit_concepts,
+    fit_text,
+    gradients,
+    join,
+    prepare,
+    sample,
+    units,
+)
 
 COMMANDS = {
     "fit": fit,
@@ -15,6 +27,7 @@ COMMANDS = {
     "prepare": prepare,
     "check": check,
     "evaluate": evaluate,
+    "join": join,
     "calibrate": calibrate,
     "sample": sample,
     "units": units,

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from captioner.checkpoint import Checkpoint, load_checkpoint
 from captioner.config import ModelConfig, to_dict
+from captioner.decoders import members_of
 from captioner.errors import ConfigError
 from captioner.model import CaptionModel
 from captioner.tokenizers import Tokenizer
@@ -35,13 +36,20 @@ def grow(path: Path, config: ModelConfig, learnt: Tokenizer) -> tuple[CaptionMod
     tokenizer = type(old.tokenizer)([*old.tokenizer.vocabulary, *added])
     model = CaptionModel(config, len(tokenizer))
     fresh, kept = model.state_dict(), old.model.state_dict()
-    grown = {f"decoder.{name}" for name in BY_PIECE}
+    decoders = ["decoder", *(f"decoder.members.{index}" for index in range(config.decoder.members))]
+    grown = {f"{decoder}.{name}" for decoder in decoders for name in BY_PIECE}
     model.load_state_dict({name: _extended(kept[name], fresh[name]) if name in grown else kept[name] for name in fresh})
     if added:
-        bias = model.decoder.output.bias
-        with torch.no_grad():
-            bias[len(old.tokenizer) :] = bias[: len(old.tokenizer)].min()
+        _make_unlikely(model, len(old.tokenizer))
     return model, tokenizer
+
+
+def _make_unlikely(model: CaptionModel, first: int) -> None:
+    """Give the words from a token id on the output bias of the unlikeliest word before."""
+    for member in members_of(model.decoder):
+        bias = member.output.bias
+        with torch.no_grad():
+            bias[first:] = bias[:first].min()
 
 
 def _extended(kept: Tensor, fresh: Tensor) -> Tensor:

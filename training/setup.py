@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from captioner.decoders import members_of
 from captioner.model import CaptionModel
 from captioner.tokenizers import TOKENIZERS, Tokenizer
 from training.data import CaptionedImage
@@ -74,11 +75,13 @@ def _build(recipe: Recipe, train: list[CaptionedImage]) -> tuple[CaptionModel, T
 
 
 def _start_decoder(recipe: Recipe, model: CaptionModel, tokenizer: Tokenizer, captions: list[str]) -> None:
-    with torch.no_grad():
-        model.decoder.output.bias.copy_(log_frequencies(tokenizer, captions))
-    if recipe.decoder_weights:
-        language_model = load_language_model(Path(recipe.decoder_weights).expanduser())
-        tqdm.write(str(take_over(model.decoder, tokenizer, language_model)))
+    frequencies = log_frequencies(tokenizer, captions)
+    for member in members_of(model.decoder):
+        with torch.no_grad():
+            member.output.bias.copy_(frequencies)
+        if recipe.decoder_weights:
+            language_model = load_language_model(Path(recipe.decoder_weights).expanduser())
+            tqdm.write(str(take_over(member, tokenizer, language_model)))
 
 
 def _provenance(recipe: Recipe, train: list[CaptionedImage], weights: Mapping[str, Tensor]) -> dict[str, Any]:

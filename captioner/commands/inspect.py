@@ -11,6 +11,7 @@ from safetensors import safe_open
 
 from captioner.checkpoint import SHIPPED, read_header
 from captioner.commands.output import DONE, say
+from captioner.rounding import SCALE
 
 HELP = "print what a checkpoint says of itself, as JSON"
 EPILOG = None
@@ -26,7 +27,8 @@ def run(arguments: Namespace) -> int:
     path = arguments.checkpoint or SHIPPED
     header = read_header(path)
     with safe_open(path, framework="np") as file:
-        shapes = [file.get_slice(name).get_shape() for name in file.keys()]  # noqa: SIM118 - it is no mapping
+        names = [name for name in file.keys() if not name.endswith(SCALE)]  # noqa: SIM118 - it is no mapping
+        shapes = [file.get_slice(name).get_shape() for name in names]
     numbers = {"parameters": sum(map(math.prod, shapes)), "file_bytes": path.stat().st_size}
     say(json.dumps({"file": str(path), **numbers, **_abbreviated(header)}, indent=2))
     return DONE

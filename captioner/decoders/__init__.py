@@ -2,15 +2,40 @@
 
 from typing import Any
 
+from captioner.config import DecoderConfig
 from captioner.decoders.base import Decoder
 from captioner.decoders.conditioned import ConditionedDecoder
+from captioner.decoders.ensemble import Ensemble, members_of
+from captioner.decoders.single import SingleDecoder
 from captioner.decoders.soft_attention import SoftAttentionDecoder
 from captioner.decoders.top_down import TopDownDecoder
 from captioner.registry import Registry
 
-DECODERS: Registry[type[Decoder[Any, Any]]] = Registry(
+DECODERS: Registry[type[SingleDecoder[Any, Any]]] = Registry(
     "decoder",
     {"conditioned": ConditionedDecoder, "soft_attention": SoftAttentionDecoder, "top_down": TopDownDecoder},
 )
 
-__all__ = ["DECODERS", "ConditionedDecoder", "Decoder", "SoftAttentionDecoder", "TopDownDecoder"]
+
+def build_decoder(config: DecoderConfig, vector_size: int, grid_size: int, vocabulary_size: int) -> Decoder[Any, Any]:
+    """Return a fresh decoder as configured: one network, or an ensemble of ``config.members``.
+
+    Raises:
+        ConfigError: If its name is unknown or its sizes do not go together.
+    """
+    build = DECODERS[config.name]
+    members = [build(config, vector_size, grid_size, vocabulary_size) for _ in range(config.members)]
+    return members[0] if len(members) == 1 else Ensemble(members)
+
+
+__all__ = [
+    "DECODERS",
+    "ConditionedDecoder",
+    "Decoder",
+    "Ensemble",
+    "SingleDecoder",
+    "SoftAttentionDecoder",
+    "TopDownDecoder",
+    "build_decoder",
+    "members_of",
+]

@@ -3,12 +3,12 @@
 from torch import Tensor
 
 from captioner.config import DecoderConfig
-from captioner.decoders.base import Decoder
+from captioner.decoders.single import SingleDecoder
 from captioner.stack import CellStack, StackMemory, StackState
 from captioner.types import DecoderRun, DecoderStep, Features
 
 
-class ConditionedDecoder(Decoder[StackMemory, StackState]):
+class ConditionedDecoder(SingleDecoder[StackMemory, StackState]):
     """A stack of cells that reads words, and the image vector in one of three ways; it does not attend.
 
     With the image at every step it is the network of the Stanford lectures, ``h = tanh(W_xh x + W_hh h + W_ih v)`` for

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from captioner.attention import AdditiveAttention, AttentionMemory
 from captioner.config import DecoderConfig
-from captioner.decoders.base import Decoder
+from captioner.decoders.single import SingleDecoder
 from captioner.stack import CellStack, StackMemory, StackState
 from captioner.types import DecoderRun, DecoderStep, Features
 
@@ -20,7 +20,7 @@ class SoftAttentionMemory:
     attention: AttentionMemory
 
 
-class SoftAttentionDecoder(Decoder[SoftAttentionMemory, StackState]):
+class SoftAttentionDecoder(SingleDecoder[SoftAttentionMemory, StackState]):
     """Cells that look at the grid before each step, with a gate on what they see, and a deep output.
 
     The hidden vector before the step asks the attention for a context vector z (eq. 4 to 6); a gate ``sigma(f(h))``,

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from captioner.attention import AdditiveAttention, AttentionMemory
 from captioner.config import DecoderConfig
-from captioner.decoders.base import Decoder
+from captioner.decoders.single import SingleDecoder
 from captioner.stack import CellStack, StackMemory, StackState
 from captioner.types import DecoderRun, DecoderStep, Features
 
@@ -37,7 +37,7 @@ class TopDownState:
         return TopDownState(self.looking.detach(), self.language.detach())
 
 
-class TopDownDecoder(Decoder[TopDownMemory, TopDownState]):
+class TopDownDecoder(SingleDecoder[TopDownMemory, TopDownState]):
     """One cell decides where to look, further ones what to say.
 
     At each step the looking cell reads the language cells' last hidden vector, the image vector and the word; its

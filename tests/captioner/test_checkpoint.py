@@ -16,6 +16,7 @@ from captioner.config import DecoderConfig, EncoderConfig, ImageConfig, ModelCon
 from captioner.decoders import DECODERS
 from captioner.errors import CheckpointError, ConfigError
 from captioner.model import CaptionModel
+from captioner.rounding import restore_matrices, round_matrices
 from captioner.tokenizers import CharacterTokenizer, Tokenizer, WordTokenizer
 
 
@@ -81,6 +82,34 @@ def test_half_precision_halves_the_file_and_loads_as_float32(small_checkpoint: C
         torch.testing.assert_close(value, original, rtol=1e-3, atol=1e-5)
 
 
+def test_eight_bits_quarter_the_matrices(small_checkpoint: Checkpoint, tmp_path: Path) -> None:
+    whole, rounded = tmp_path / "whole.safetensors", tmp_path / "rounded.safetensors"
+    save_checkpoint(small_checkpoint, whole)
+    save_checkpoint(small_checkpoint, rounded, torch.int8)
+    loaded = load_checkpoint(rounded).model.state_dict()
+    for name, value in small_checkpoint.model.state_dict().items():
+        assert loaded[name].dtype == value.dtype
+        if value.ndim == 2:
+            half_a_step = value.abs().amax(dim=1, keepdim=True) / 127 / 2
+            assert bool(((loaded[name] - value).abs() <= 1.001 * half_a_step).all()), name
+        else:
+            torch.testing.assert_close(loaded[name], value, rtol=1e-3, atol=1e-5)
+    save_checkpoint(load_checkpoint(rounded), tmp_path / "again.safetensors", torch.int8)
+    again = load_checkpoint(tmp_path / "again.safetensors").model.state_dict()
+    for name, value in loaded.items():  # what is rounded stays as it is
+        torch.testing.assert_close(again[name], value, rtol=1e-6, atol=0)
+    with safe_open(rounded, framework="pt") as file:
+        matrices = [name for name, value in small_checkpoint.model.state_dict().items() if value.ndim == 2]
+        assert {file.get_tensor(name).dtype for name in matrices} == {torch.int8}
+
+
+def test_rows_of_zeros_stay_zero() -> None:
+    matrix = torch.tensor([[0.0, 0.0], [1.0, -2.0]])
+    restored = restore_matrices(round_matrices({"m": matrix, "count": torch.tensor(3)}))
+    torch.testing.assert_close(restored["m"], torch.tensor([[0.0, 0.0], [64 / 127 * 2, -2.0]]))
+    assert int(restored["count"]) == 3
+
+
 def version_1(path: Path, target: Path) -> Path:
     """Write a top_down checkpoint as version 1 did: the language LSTM's matrix whole, the recurrent ones joined."""
     with safe_open(path, framework="pt") as file:
@@ -135,7 +164,7 @@ def test_the_whole_family_round_trips(decoder: str, cell: str, tokenizer: Tokeni
 
 def test_the_header_reads_without_weights(small_checkpoint_file: Path) -> None:
     header = read_header(small_checkpoint_file)
-    assert header["format_version"] == 2
+    assert header["format_version"] == 3
     assert header["config"]["encoder"]["name"] == "mobilenet_v2"
     assert header["tokenizer"]["vocabulary"][:2] == ["a", "dog"]
 
@@ -167,7 +196,7 @@ def test_what_cannot_be_used_is_refused(small_checkpoint_file: Path, tmp_path: P
         load_checkpoint(target)
     with pytest.raises(CheckpointError, match="its header lacks tokenizer"):
         load_checkpoint(rewrite(small_checkpoint_file, target, tokenizer=None))
-    with pytest.raises(CheckpointError, match="format version 99; this version of Captioner reads 1 and 2"):
+    with pytest.raises(CheckpointError, match="format version 99; this version of Captioner reads 1 to 3"):
         load_checkpoint(rewrite(small_checkpoint_file, target, format_version=99))
     with pytest.raises(CheckpointError, match="weights do not fit"):
         load_checkpoint(rewrite(small_checkpoint_file, target, config={"decoder": {"hidden_size": 13}}))

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from captioner.checkpoint import Checkpoint, save_checkpoint
+from captioner.decoders import members_of
 from captioner.tokenizers import TOKENIZERS
 from training.frequencies import log_frequencies
 from training.recipe import Recipe
@@ -31,7 +32,7 @@ def test_shares_of_tokens_by_hand(name: str) -> None:
 
 def test_a_decoder_that_knows_nothing_else_predicts_the_frequencies(recipe: Recipe) -> None:
     bench = set_up(recipe)
-    decoder = bench.model.decoder
+    [decoder] = members_of(bench.model.decoder)
     torch.nn.init.zeros_(cast("torch.Tensor", decoder.output.weight))
     scores = decoder.output(torch.randn(3, recipe.model.decoder.hidden_size)).log_softmax(dim=1)
     captions = [text for image in bench.images for text in image.captions]
@@ -41,9 +42,10 @@ def test_a_decoder_that_knows_nothing_else_predicts_the_frequencies(recipe: Reci
 
 def test_a_model_that_goes_on_keeps_its_own(recipe: Recipe) -> None:
     bench = set_up(recipe)
-    torch.nn.init.constant_(bench.model.decoder.output.bias, 0.25)
+    [old] = members_of(bench.model.decoder)
+    torch.nn.init.constant_(old.output.bias, 0.25)
     file = recipe.run_dir.parent / "old.safetensors"
     file.parent.mkdir(parents=True, exist_ok=True)
     save_checkpoint(Checkpoint(bench.model, bench.tokenizer, {}), file, torch.float32)
-    again = set_up(replace(recipe, start_from=str(file), encoder_weights=""))
-    assert torch.equal(again.model.decoder.output.bias, bench.model.decoder.output.bias)
+    [new] = members_of(set_up(replace(recipe, start_from=str(file), encoder_weights="")).model.decoder)
+    assert torch.equal(new.output.bias, old.output.bias)

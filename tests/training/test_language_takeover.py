@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from captioner.config import DecoderConfig, from_dict, to_dict
-from captioner.decoders import DECODERS, ConditionedDecoder, Decoder
+from captioner.decoders import DECODERS, ConditionedDecoder, SingleDecoder, members_of
 from captioner.errors import CheckpointError, ConfigError
 from captioner.tokenizers import CharacterTokenizer, WordTokenizer
 from tests.language_models import random_model
@@ -27,7 +27,9 @@ def model() -> LanguageModel:
     return random_model(tokenizer=WordTokenizer(WORDS))
 
 
-def fresh(model: LanguageModel, name: str = "conditioned", vocabulary: int = 8, **sizes: Any) -> Decoder[Any, Any]:
+def fresh(
+    model: LanguageModel, name: str = "conditioned", vocabulary: int = 8, **sizes: Any
+) -> SingleDecoder[Any, Any]:
     torch.manual_seed(7)
     config = replace(model.decoder.config, name=name, **sizes)
     return DECODERS[name](config, 5, 3, vocabulary).eval()
@@ -104,7 +106,7 @@ def test_a_captioning_run_starts_from_a_language_model(captioning: Recipe, tmp_p
     save_language_model(model, file)
     trainer = start(replace(captioning, decoder_weights=str(file)))
     own = trainer.bench.tokenizer
-    row = trainer.model.decoder.embedding.weight[own.encode("dog")[0]]
+    row = members_of(trainer.model.decoder)[0].embedding.weight[own.encode("dog")[0]]
     assert torch.equal(row, model.decoder.embedding.weight[model.tokenizer.encode("dog")[0]])
     provenance = trainer.bench.provenance
     assert provenance["decoder_weights_sha256"] == sha256(file)

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from captioner.checkpoint import load_checkpoint
+from captioner.decoders import members_of
 from captioner.errors import ConfigError
 from tests.stopping import stop_after
 from training.fit import resume, start
@@ -90,7 +91,9 @@ def test_self_critical_training_raises_the_reward(recipe: Recipe) -> None:
     trainer = start(
         replace(with_phases(recipe, phase, average=0.0, patience=20), model=replace(recipe.model, decoder=decoder))
     )
-    torch.nn.init.zeros_(trainer.model.decoder.output.bias)  # not even the frequencies of words are known
+    torch.nn.init.zeros_(
+        members_of(trainer.model.decoder)[0].output.bias
+    )  # not even the frequencies of words are known
     trainer._prepare()
 
     def reward() -> float:

@@ -86,6 +86,8 @@ class LanguageRecipe:
     def __post_init__(self) -> None:
         if self.decoder.name != "conditioned":
             raise ConfigError(f"decoder.name is {self.decoder.name!r}; a language model's must be 'conditioned'")
+        if self.decoder.members > 1:
+            raise ConfigError(f"decoder.members is {self.decoder.members}; a language model is one network")
 
     @property
     def run_dir(self) -> Path:
