@@ -10,8 +10,8 @@ PACKAGES = ("captioner", "service", "training")
 # Inside captioner each module imports only modules that stand before it here.
 LIBRARY = (
     "errors", "memory", "types", "registry", "config", "images", "decoding", "scoring", "tokenizers", "cells",
-    "stack", "attention", "encoders", "decoders", "model", "confidence", "rounding", "checkpoint", "predictor", "heatmap", "units",
-    "commands", "__main__",
+    "stack", "attention", "encoders", "decoders", "model", "confidence", "rounding", "checkpoint", "predictor",
+    "heatmap", "units", "commands", "__main__",
 )  # fmt: skip
 FORBIDDEN = {
     "captioner": {"service", "training", "flask", "waitress", "werkzeug", "pycocotools", "pycocoevalcap"},
