@@ -48,12 +48,24 @@ class EncoderConfig:
         outputs: What the encoder makes of an image: "both" its vector and its grid; "vector", and no grid, for decoders
             that do not attend; or "grid", which leaves out the layers that only the vector needs, so that the vector
             is the mean of the grid.
+        branches: How many such networks look at the image side by side; their outputs stand one after the other in the
+            channels of vector and grid.
+        branch_stage: The first stage that each of them has for itself; those before it they share, and pass once.
+            Empty: they share nothing.
     """
 
     __pydantic_config__ = STRICT
     name: str = "mobilenet_v2"
     padding: Literal["symmetric", "same"] = "symmetric"
     outputs: Literal["both", "vector", "grid"] = "both"
+    branches: int = 1
+    branch_stage: str = ""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.branches <= MAX_MEMBERS:
+            raise ConfigError(f"encoder branches is {self.branches}; it must be between 1 and {MAX_MEMBERS}")
+        if self.branch_stage and self.branches == 1:
+            raise ConfigError(f"encoder branch_stage is {self.branch_stage!r}; it needs at least 2 branches")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,6 +86,7 @@ class DecoderConfig:
         tied: Whether the word vectors also score the next word, in place of an output matrix of their own (Press and
             Wolf 2017); what the decoder scores from must be as long as they are.
         members: How many such networks write a caption together, 1 to 8; above 1 it is an ensemble.
+        reads: For each member the branch of the encoder that it sees with, from 0; empty if the encoder has but one.
     """
 
     __pydantic_config__ = STRICT
@@ -88,6 +101,7 @@ class DecoderConfig:
     dropout: float = 0.5
     tied: bool = False
     members: int = 1
+    reads: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         for field in ("embedding_size", "hidden_size", "attention_size"):
@@ -97,6 +111,10 @@ class DecoderConfig:
             raise ConfigError(f"decoder layers is {self.layers}; it must be between 1 and {MAX_LAYERS}")
         if not 1 <= self.members <= MAX_MEMBERS:
             raise ConfigError(f"decoder members is {self.members}; it must be between 1 and {MAX_MEMBERS}")
+        if self.reads and len(self.reads) != self.members:
+            raise ConfigError(
+                f"decoder reads names {len(self.reads)} branches; it must name one per member, {self.members}"
+            )
         if self.residual and self.layers == 1:
             raise ConfigError("decoder residual is true; it needs at least 2 layers")
         if not 0 <= self.dropout < 1:

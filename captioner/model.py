@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from captioner.config import ModelConfig
 from captioner.decoders import DECODERS, Decoder, build_decoder
-from captioner.encoders import ENCODERS
+from captioner.encoders import ENCODERS, build_encoder
 from captioner.errors import ConfigError
 from captioner.types import Features
 
@@ -27,13 +27,13 @@ class CaptionModel(nn.Module):
         super().__init__()
         self.config = config
         _check_match(config, DECODERS[config.decoder.name])
-        self.encoder = ENCODERS[config.encoder.name](config.encoder)
+        self.encoder = build_encoder(config.encoder)
         stride = self.encoder.stride
         if config.image.size % stride:
             raise ConfigError(f"image size is {config.image.size}; {config.encoder.name} needs a multiple of {stride}")
-        self.decoder = build_decoder(
-            config.decoder, self.encoder.vector_size, self.encoder.grid_size or 0, vocabulary_size
-        )
+        branches = config.encoder.branches
+        sizes = self.encoder.vector_size // branches, (self.encoder.grid_size or 0) // branches
+        self.decoder = build_decoder(config.decoder, *sizes, vocabulary_size)
 
     def forward(self, pixels: Tensor) -> Features:
         """Encode pixels ``[B, 3, H, W]``."""
@@ -47,3 +47,11 @@ def _check_match(config: ModelConfig, decoder: type[Decoder[Any, Any]]) -> None:
             f"decoder {config.decoder.name} attends over a grid, which encoder {config.encoder.name} with outputs "
             f"'vector' does not give; set outputs to 'both' or 'grid', with any of the encoders {', '.join(ENCODERS)}"
         )
+    seen, branches = set(config.decoder.reads), config.encoder.branches
+    if branches > 1 and seen != set(range(branches)):
+        raise ConfigError(
+            f"decoder reads is {config.decoder.reads}; with {branches} branches of the encoder it must name each of "
+            f"them, from 0 to {branches - 1}"
+        )
+    if branches == 1 and seen - {0}:
+        raise ConfigError(f"decoder reads is {config.decoder.reads}; the encoder has one branch, which is 0")

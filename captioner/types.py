@@ -37,6 +37,11 @@ class Features:
         """Return the features on a device."""
         return replace(self, vector=self.vector.to(device), grid=None if self.grid is None else self.grid.to(device))
 
+    def part(self, index: int, parts: int) -> "Features":
+        """Return one of equal shares of the channels of vector and grid, as one of several encoders saw them."""
+        grid = None if self.grid is None else self.grid.chunk(parts, dim=2)[index]
+        return replace(self, vector=self.vector.chunk(parts, dim=1)[index], grid=grid)
+
     def require_grid(self) -> Tensor:
         """Return the grid, for who cannot do without it; a model makes sure of it when it is built."""
         if self.grid is None:

@@ -1,20 +1,22 @@
 """Models that were trained apart, joined to one whose decoders write together."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import replace
 from typing import Any
-
-import torch
 
 from captioner.checkpoint import Checkpoint
 from captioner.config import ModelConfig, to_dict
 from captioner.decoders import members_of
+from captioner.encoders import BranchedEncoder, Encoder, first_difference
 from captioner.errors import ConfigError
 from captioner.model import CaptionModel
 
 
 def join(models: Mapping[str, Checkpoint], name: str, version: str) -> Checkpoint:
-    """Return an ensemble of the decoders of several models, on the encoder that they share.
+    """Return an ensemble of the decoders of several models, each with the encoder that it knows.
+
+    Encoders that are equal become one; of others, the first stages are shared as far as they are equal.
 
     Args:
         models: By what to call them in messages. One that is an ensemble gives all its members.
@@ -25,24 +27,52 @@ def join(models: Mapping[str, Checkpoint], name: str, version: str) -> Checkpoin
         The ensemble, without a calibration: how sure it is must be measured anew.
 
     Raises:
-        ConfigError: If they are fewer than two, or differ in more than the decoders' weights and dropout.
+        ConfigError: If they are fewer than two, or differ in more than weights and dropout.
     """
     if len(models) < 2:
         raise ConfigError(f"an ensemble is made of at least 2 models; given: {', '.join(models) or 'none'}")
     first, *others = models.items()
+    _check_joinable(*first)
     for other in others:
+        _check_joinable(*other)
         _check_alike(first, other)
-    leader = first[1]
-    decoders = [member for one in models.values() for member in members_of(one.model.decoder)]
-    config = leader.model.config
-    joined = CaptionModel(
-        replace(config, decoder=replace(config.decoder, members=len(decoders))), len(leader.tokenizer)
-    )
-    joined.encoder.load_state_dict(leader.model.encoder.state_dict())
-    for member, decoder in zip(members_of(joined.decoder), decoders, strict=True):
-        member.load_state_dict(decoder.state_dict())
+    tokenizer, config = first[1].tokenizer, first[1].model.config
+    encoders = _different([one.model.encoder for one in models.values()])
+    encoder = config.encoder
+    if len(encoders) > 1:
+        encoder = replace(encoder, branches=len(encoders), branch_stage=first_difference(encoders) or "")
+    decoders, reads = [], []
+    for one in models.values():
+        for member in members_of(one.model.decoder):
+            decoders.append(member)
+            reads.append(_position(encoders, one.model.encoder))
+    decoder = replace(config.decoder, members=len(decoders), reads=tuple(reads) if len(encoders) > 1 else ())
+    joined = CaptionModel(replace(config, encoder=encoder, decoder=decoder), len(tokenizer))
+    source = BranchedEncoder(encoder, deepcopy(encoders)) if len(encoders) > 1 else encoders[0]
+    joined.encoder.load_state_dict(source.state_dict())
+    for member, given in zip(members_of(joined.decoder), decoders, strict=True):
+        member.load_state_dict(given.state_dict())
     provenance = {"name": name, "version": version, "members": [dict(one.provenance) for one in models.values()]}
-    return Checkpoint(joined.eval(), leader.tokenizer, provenance)
+    return Checkpoint(joined.eval(), tokenizer, provenance)
+
+
+def _different(encoders: Sequence[Encoder]) -> list[Encoder]:
+    """Return the encoders without those that equal one before them."""
+    found: list[Encoder] = []
+    for encoder in encoders:
+        if all(first_difference([other, encoder]) is not None for other in found):
+            found.append(encoder)
+    return found
+
+
+def _position(encoders: Sequence[Encoder], encoder: Encoder) -> int:
+    return next(index for index, other in enumerate(encoders) if first_difference([other, encoder]) is None)
+
+
+def _check_joinable(name: str, model: Checkpoint) -> None:
+    branches = model.model.config.encoder.branches
+    if branches > 1:
+        raise ConfigError(f"{name} has an encoder of {branches} branches; join the models that it was made of")
 
 
 def _check_alike(first: tuple[str, Checkpoint], other: tuple[str, Checkpoint]) -> None:
@@ -52,10 +82,7 @@ def _check_alike(first: tuple[str, Checkpoint], other: tuple[str, Checkpoint]) -
         raise ConfigError(f"{names}their configurations differ in more than dropout and members")
     if one.tokenizer.to_dict() != two.tokenizer.to_dict():
         raise ConfigError(f"{names}their vocabularies differ")
-    ours, theirs = one.model.encoder.state_dict(), two.model.encoder.state_dict()
-    if not all(torch.equal(value, theirs[key]) for key, value in ours.items()):
-        raise ConfigError(f"{names}their encoders' weights differ, as those of encoders that learnt do")
 
 
 def _kind(config: ModelConfig) -> dict[str, Any]:
-    return to_dict(replace(config, decoder=replace(config.decoder, dropout=0.0, members=1)))
+    return to_dict(replace(config, decoder=replace(config.decoder, dropout=0.0, members=1, reads=())))

@@ -36,16 +36,20 @@ class Ensemble(Decoder[tuple[Any, ...], EnsembleState]):
 
     Args:
         members: M decoders of the same configuration and vocabulary.
+        reads: For each of them the branch of the encoder that it sees with; empty if the encoder has but one.
     """
 
-    def __init__(self, members: Sequence[SingleDecoder[Any, Any]]) -> None:
+    def __init__(self, members: Sequence[SingleDecoder[Any, Any]], reads: Sequence[int] = ()) -> None:
         super().__init__(members[0].config)
+        self.reads = tuple(reads) or (0,) * len(members)
         self.members = nn.ModuleList(members)
         self.attends = members[0].attends
 
     def prepare(self, features: Features) -> tuple[Any, ...]:
         """Return what each member needs of the images."""
-        return tuple(member.prepare(features) for member in self._each())
+        branches = max(self.reads) + 1
+        parts = [features.part(branch, branches) for branch in range(branches)]
+        return tuple(member.prepare(parts[branch]) for member, branch in zip(self._each(), self.reads, strict=True))
 
     def begin(self, memory: tuple[Any, ...], rows_per_image: int = 1) -> EnsembleState:
         """Return the state before the first step, for ``B * rows_per_image`` rows."""

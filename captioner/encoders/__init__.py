@@ -1,9 +1,11 @@
 """Networks that turn pixels into features, by name."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from captioner.config import EncoderConfig
 from captioner.encoders.base import Encoder
+from captioner.encoders.branched import BranchedEncoder, first_difference
 from captioner.encoders.convnext import ConvNeXtTiny
 from captioner.encoders.efficientnet import EfficientNetB0
 from captioner.encoders.mobilenet_v2 import MobileNetV2
@@ -27,4 +29,18 @@ ENCODERS: Registry[Callable[[EncoderConfig], Encoder]] = Registry(
     },
 )
 
-__all__ = ["ENCODERS", "Encoder"]
+
+def build_encoder(config: EncoderConfig) -> Encoder:
+    """Return a fresh encoder as configured: one network, or several that share their first stages.
+
+    Raises:
+        ConfigError: If its name, its padding or its stage is unknown.
+    """
+    build = ENCODERS[config.name]
+    if config.branches == 1:
+        return build(config)
+    alone = replace(config, branches=1, branch_stage="")
+    return BranchedEncoder(config, [build(alone) for _ in range(config.branches)])
+
+
+__all__ = ["ENCODERS", "BranchedEncoder", "Encoder", "build_encoder", "first_difference"]

@@ -95,16 +95,27 @@ class Encoder(nn.Module):
         height, width = pixels.shape[2:]
         if height % self.stride or width % self.stride:
             raise ConfigError(f"pixels are {height} x {width}; {self.config.name} needs multiples of {self.stride}")
-        maps = self.maps(pixels)
+        return self.features(pixels)
+
+    def features(self, pixels: Tensor) -> Features:
+        """Encode pixels whose sides fit."""
+        maps = self.leave(self.trunk(self.enter(pixels)))
+        return self.features_of(maps, self.head)
+
+    def features_of(self, maps: Tensor, head: nn.Module | None) -> Features:
+        """Return what a map ``[B, D, rows, cols]`` says, its cells as they are and all of them together."""
         grid = maps.flatten(2).transpose(1, 2)  # [B, L, D]
-        vector = grid.mean(dim=1) if self.head is None else self.head(maps)
-        if self.grid_size is None:
+        vector = grid.mean(dim=1) if head is None else head(maps)
+        if self.config.outputs == "vector":
             return Features(vector=vector, grid=None, rows=0, cols=0)
         return Features(vector=vector, grid=grid, rows=maps.shape[2], cols=maps.shape[3])
 
-    def maps(self, pixels: Tensor) -> Tensor:
-        """Return the trunk's last map ``[B, D, rows, cols]``, each cell centred on its part of the image."""
-        maps: Tensor = self.trunk(pixels)
+    def enter(self, pixels: Tensor) -> Tensor:
+        """Return pixels as the trunk wants them."""
+        return pixels
+
+    def leave(self, maps: Tensor) -> Tensor:
+        """Return the cells of the trunk's last map that stand for parts of the image, each centred on its part."""
         return maps
 
     def fine_tune(self, stage: str | None, freeze_norms: bool = True) -> None:

@@ -27,14 +27,15 @@ class CentredEncoder(Encoder):
                     module.padding = (0, 0)
                     module.register_forward_pre_hook(_pad_as_tensorflow)
 
-    def maps(self, pixels: Tensor) -> Tensor:
-        """Return the trunk's last map ``[B, D, H/32, W/32]``, each cell centred on its part of the image."""
-        half, rows, cols = self.stride // 2, pixels.shape[2] // self.stride, pixels.shape[3] // self.stride
-        if self.config.padding == "same":
-            maps: Tensor = self.trunk(F.pad(pixels, (half, half, half, half)))
-            return maps[:, :, :rows, :cols]
-        maps = self.trunk(F.pad(pixels, (half, 0, half, 0)))
-        return maps[:, :, 1:, 1:]
+    def enter(self, pixels: Tensor) -> Tensor:
+        """Return the image with half a cell more around it, ``[B, 3, H + 32, W + 32]``, or before it, 16 each."""
+        half = self.stride // 2
+        after = half if self.config.padding == "same" else 0
+        return F.pad(pixels, (half, after, half, after))
+
+    def leave(self, maps: Tensor) -> Tensor:
+        """Return the map without the row and the column that were added, ``[B, D, H/32, W/32]``."""
+        return maps[:, :, :-1, :-1] if self.config.padding == "same" else maps[:, :, 1:, 1:]
 
 
 def _pad_as_tensorflow(convolution: nn.Conv2d, inputs: tuple[Tensor]) -> Tensor:

@@ -64,10 +64,28 @@ def test_what_does_not_go_together_is_refused(small_checkpoint: Checkpoint, othe
     sized = replace(other, model=CaptionModel(tied, len(other.tokenizer)))
     with pytest.raises(ConfigError, match="configurations differ"):
         join({"one": small_checkpoint, "two": sized}, "x", "1")
+
+
+def test_encoders_that_differ_share_what_is_equal(small_checkpoint: Checkpoint, other: Checkpoint) -> None:
+    tuned = copy.deepcopy(other)
+    tuned.model.encoder.fine_tune("stride16")
     with torch.no_grad():
-        next(other.model.encoder.parameters()).add_(1)
-    with pytest.raises(ConfigError, match="encoders' weights differ"):
-        join({"one": small_checkpoint, "two": other}, "x", "1")
+        for parameter in tuned.model.encoder.parameters():
+            if parameter.requires_grad:
+                parameter.mul_(1.05)
+    models = {"one": small_checkpoint, "tuned": tuned, "two": other}
+    joined = join(models, "all", "1")
+    config = joined.model.config
+    assert (config.encoder.branches, config.encoder.branch_stage) == (2, "stride16")
+    assert (config.decoder.members, config.decoder.reads) == (3, (0, 1, 0))
+    pictures, texts = [noise_image(seed, 64, 64) for seed in range(2)], ["a dog runs", "the ball"]
+    single = [CaptionPredictor(one).scores(pictures, texts) for one in models.values()]
+    for caption, *apart in zip(CaptionPredictor(joined).scores(pictures, texts), *single, strict=True):
+        for word, *words in zip(caption.words, *(one.words for one in apart), strict=True):
+            mean = sum(math.exp(one.log_prob) for one in words) / 3
+            assert math.exp(word.log_prob) == pytest.approx(mean, rel=1e-4)
+    with pytest.raises(ConfigError, match="all has an encoder of 2 branches; join the models that it was made of"):
+        join({"all": joined, "one": small_checkpoint}, "x", "1")
 
 
 def test_the_command_writes_a_file(

@@ -9,7 +9,7 @@ from captioner.checkpoint import load_checkpoint, save_checkpoint
 from captioner.commands.output import DONE, say
 from training.joining import join
 
-HELP = "join models that were trained apart, on the same encoder, to an ensemble"
+HELP = "join models that were trained apart to an ensemble"
 TYPES = {8: torch.int8, 16: torch.float16}
 
 
