@@ -118,9 +118,8 @@ def _key(model: CaptionModel, shown: Shown, low_precision: bool) -> str:
 
 
 def _code(model: CaptionModel) -> list[Path]:
-    """Return the files of the encoder's class, of those of ours that it inherits from, and of the preprocessing."""
-    ours = [kind for kind in type(model.encoder).__mro__ if kind.__module__.split(".")[0] == "captioner"]
-    return [Path(inspect.getfile(kind)) for kind in (*ours, ImageTransform)]
+    """Return the files of the encoder's classes and of the preprocessing."""
+    return [Path(inspect.getfile(kind)) for kind in (*model.encoder.kinds, ImageTransform)]
 
 
 def _arrays(features: Features) -> dict[str, Tensor]:

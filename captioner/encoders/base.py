@@ -83,6 +83,11 @@ class Encoder(nn.Module):
             parts.setdefault(self.head_stage, []).append(self.head)
         return parts
 
+    @property
+    def kinds(self) -> list[type]:
+        """The classes whose code makes its features."""
+        return [kind for kind in type(self).__mro__ if kind.__module__.split(".")[0] == __name__.split(".")[0]]
+
     def forward(self, pixels: Tensor) -> Features:
         """Encode normalised pixels ``[B, 3, H, W]``; H and W are multiples of ``stride``.
 

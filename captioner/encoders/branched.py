@@ -38,6 +38,11 @@ class BranchedEncoder(Encoder):
         self.tails = nn.ModuleList([encoder.trunk[cut:] for encoder in encoders])
         self.heads = nn.ModuleList([encoder.head for encoder in encoders if encoder.head is not None])
 
+    @property
+    def kinds(self) -> list[type]:
+        """The classes whose code makes its features, those of a branch too."""
+        return list(dict.fromkeys([*super().kinds, *self._first[0].kinds]))
+
     def parts(self) -> dict[str, list[nn.Module]]:
         """Return the layers of each stage, those of all branches together."""
         starts, tails = self._first[0].starts, [list(tail) for tail in self._tails()]

@@ -59,6 +59,11 @@ def test_each_branch_sees_what_it_sees_alone(name: str, position: int) -> None:
     assert seen.require_grid().shape[2] == together.grid_size
 
 
+def test_it_knows_whose_code_it_is() -> None:
+    kinds = build_encoder(EncoderConfig("mobilenet_v2", branches=2)).kinds
+    assert {kind.__name__ for kind in kinds} == {"BranchedEncoder", "MobileNetV2", "CentredEncoder", "Encoder"}
+
+
 def test_equal_encoders_do_not_differ() -> None:
     assert first_difference([trained("tiny"), trained("tiny")]) is None
 
