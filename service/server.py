@@ -1,5 +1,6 @@
 """The web server: waitress, which reads a slow client's request to its end before a thread is spent on it."""
 
+import select
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -88,13 +89,23 @@ def stop_server(server: Any, seconds: float = 0) -> None:
 
 
 def _wait_until_idle(server: Any, sockets: dict[int, Any], end: float) -> None:
-    """Wait until no thread is at work, and all that was answered is sent."""
+    """Wait until no thread is at work, all that was sent is read, and all that was answered is sent."""
     while time.monotonic() < end:
         channels = [socket for socket in list(sockets.values()) if isinstance(socket, HTTPChannel)]
-        busy = any(channel.requests or channel.total_outbufs_len for channel in channels)
+        busy = any(channel.requests or channel.total_outbufs_len or _unread(channel) for channel in channels)
         if not busy and not server.task_dispatcher.queue and server.task_dispatcher.active_count == 0:
             return
         time.sleep(LOOK_SECONDS)
+
+
+def _unread(channel: Any) -> bool:
+    """Tell whether a client has sent something that the loop has not come to read yet."""
+    poll = select.poll()
+    try:
+        poll.register(channel.socket, select.POLLIN)
+        return bool(poll.poll(0))
+    except (OSError, ValueError):  # it has just been closed
+        return False
 
 
 def _in_loop(listeners: Sequence[Any], call: Callable[[], object]) -> None:
