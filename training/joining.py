@@ -1,7 +1,6 @@
 """Models that were trained apart, joined to one whose decoders write together."""
 
 from collections.abc import Mapping, Sequence
-from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
@@ -43,12 +42,12 @@ def join(models: Mapping[str, Checkpoint], name: str, version: str) -> Checkpoin
         encoder = replace(encoder, branches=len(encoders), branch_stage=first_difference(encoders) or "")
     decoders, reads = [], []
     for one in models.values():
-        for member in members_of(one.model.decoder):
-            decoders.append(member)
-            reads.append(_position(encoders, one.model.encoder))
+        members = members_of(one.model.decoder)
+        decoders += members
+        reads += [_position(encoders, one.model.encoder)] * len(members)
     decoder = replace(config.decoder, members=len(decoders), reads=tuple(reads) if len(encoders) > 1 else ())
     joined = CaptionModel(replace(config, encoder=encoder, decoder=decoder), len(tokenizer))
-    source = BranchedEncoder(encoder, deepcopy(encoders)) if len(encoders) > 1 else encoders[0]
+    source = BranchedEncoder(encoder, encoders) if len(encoders) > 1 else encoders[0]
     joined.encoder.load_state_dict(source.state_dict())
     for member, given in zip(members_of(joined.decoder), decoders, strict=True):
         member.load_state_dict(given.state_dict())

@@ -76,11 +76,12 @@ def _build(recipe: Recipe, train: list[CaptionedImage]) -> tuple[CaptionModel, T
 
 def _start_decoder(recipe: Recipe, model: CaptionModel, tokenizer: Tokenizer, captions: list[str]) -> None:
     frequencies = log_frequencies(tokenizer, captions)
+    file = recipe.decoder_weights
+    language_model = load_language_model(Path(file).expanduser()) if file else None
     for member in members_of(model.decoder):
         with torch.no_grad():
             member.output.bias.copy_(frequencies)
-        if recipe.decoder_weights:
-            language_model = load_language_model(Path(recipe.decoder_weights).expanduser())
+        if language_model:
             tqdm.write(str(take_over(member, tokenizer, language_model)))
 
 
