@@ -21,7 +21,7 @@ from captioner.confidence import Calibration
 from captioner.config import ModelConfig, from_dict, to_dict
 from captioner.errors import CheckpointError
 from captioner.model import CaptionModel
-from captioner.rounding import restore_weights, round_weights
+from captioner.rounding import restore_matrices, round_matrices
 from captioner.tokenizers import Tokenizer, tokenizer_from_dict
 
 FORMAT_VERSION = 3
@@ -55,7 +55,7 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path, dtype: torch.dtype = tor
         checkpoint: What to write.
         path: Where to.
         dtype: How floating-point weights are stored: ``torch.float16`` halves the file; ``torch.int8`` rounds matrices
-            and convolutions to 8 bits and the rest to float16 (:mod:`captioner.rounding`), which halves it again.
+            to 8 bits and the rest to float16 (:mod:`captioner.rounding`), which halves it again.
     """
     header = {
         "format_version": FORMAT_VERSION,
@@ -72,7 +72,7 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path, dtype: torch.dtype = tor
 
 def _stored(weights: Mapping[str, torch.Tensor], dtype: torch.dtype) -> dict[str, torch.Tensor]:
     if dtype == torch.int8:
-        return round_weights(weights)
+        return round_matrices(weights)
     return {name: value.to(dtype) if value.is_floating_point() else value for name, value in weights.items()}
 
 
@@ -134,7 +134,7 @@ def load_checkpoint(path: Path | str | None = None) -> Checkpoint:
     if header["format_version"] == 1:
         tensors = _from_version_1(tensors, source)
     try:
-        model.load_state_dict(restore_weights(tensors))
+        model.load_state_dict(restore_matrices(tensors))
     except RuntimeError as error:
         raise CheckpointError(f"{source}: its weights do not fit its configuration: {error}") from None
     return Checkpoint(model.eval(), tokenizer, header["provenance"], _calibration(header, source))

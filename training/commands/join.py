@@ -20,11 +20,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--name", required=True, help="what it calls itself")
     parser.add_argument("--version", default="1", help="its version; default: %(default)s")
     parser.add_argument(
-        "--bits",
-        type=int,
-        choices=sorted(TYPES),
-        default=16,
-        help="per weight; 8 round all but vectors; default: %(default)s",
+        "--bits", type=int, choices=sorted(TYPES), default=16, help="per weight; 8 round matrices; default: %(default)s"
     )
 
 
