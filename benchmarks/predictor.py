@@ -1,5 +1,6 @@
-"""How long the shipped model takes for a photo: ``python benchmarks/predictor.py [--threads N] [--rounds N]``.
+"""How long a model takes for a photo: ``python benchmarks/predictor.py [--checkpoint FILE] [--threads N]``.
 
+Freed memory is kept, as in the command line and the service (captioner/memory.py).
 Each row is timed in turn within every round, so that a machine that changes its speed changes all rows alike. Printed
 are the median over the rounds and the fastest round, in milliseconds per photo.
 """
@@ -14,6 +15,7 @@ import torch
 
 from captioner.decoding import DecodingOptions
 from captioner.images import read_image
+from captioner.memory import keep_freed_memory
 from captioner.predictor import CaptionPredictor
 
 SAMPLES = Path(__file__).parents[1] / "service" / "static" / "samples"
@@ -23,9 +25,11 @@ def main() -> None:
     """Time every row and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, help="CPU threads; default: torch's choice")
+    parser.add_argument("--checkpoint", type=Path, help="the model; default: the shipped one")
     parser.add_argument("--rounds", type=int, default=20)
     args = parser.parse_args()
-    predictor = CaptionPredictor.from_checkpoint(threads=args.threads)
+    keep_freed_memory()
+    predictor = CaptionPredictor.from_checkpoint(args.checkpoint, threads=args.threads)
     files = [path.read_bytes() for path in sorted(SAMPLES.glob("*.jpg"))]
     rows = work(predictor, files)
     for run, _ in rows.values():
