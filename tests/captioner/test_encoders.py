@@ -13,9 +13,9 @@ from torch.nn import functional as F
 from torchvision.models.convnext import CNBlock
 from torchvision.ops import Permute, SqueezeExcitation, StochasticDepth
 
-from captioner.checkpoint import SHIPPED
-from captioner.config import EncoderConfig
-from captioner.encoders import ENCODERS, Encoder
+from captioner.checkpoint import SHIPPED, read_header
+from captioner.config import EncoderConfig, ModelConfig, from_dict
+from captioner.encoders import ENCODERS, Encoder, build_encoder
 from captioner.encoders.base import SAME_PADDED
 from captioner.encoders.centred import CentredEncoder
 from captioner.errors import ConfigError
@@ -386,7 +386,7 @@ def test_the_shipped_encoder_fits() -> None:
     prefix = "encoder."
     with safe_open(SHIPPED, framework="pt") as file:
         weights = {key.removeprefix(prefix): file.get_tensor(key) for key in file.keys() if key.startswith(prefix)}  # noqa: SIM118
-    encoder = ENCODERS["mobilenet_v2"](EncoderConfig("mobilenet_v2", "same"))
+    encoder = build_encoder(from_dict(ModelConfig, read_header(SHIPPED)["config"], "shipped").encoder)
     encoder.load_state_dict(weights)
     assert all(torch.equal(value.to(weights[key].dtype), weights[key]) for key, value in encoder.state_dict().items())
 
