@@ -31,20 +31,20 @@ def join(models: Mapping[str, Checkpoint], name: str, version: str) -> Checkpoin
     if len(models) < 2:
         raise ConfigError(f"an ensemble is made of at least 2 models; given: {', '.join(models) or 'none'}")
     first, *others = models.items()
-    _check_joinable(*first)
+    for model in models.items():
+        _check_joinable(*model)
     for other in others:
-        _check_joinable(*other)
         _check_alike(first, other)
     tokenizer, config = first[1].tokenizer, first[1].model.config
-    encoders = _different([one.model.encoder for one in models.values()])
+    encoders, places = _distinct([one.model.encoder for one in models.values()])
     encoder = config.encoder
     if len(encoders) > 1:
         encoder = replace(encoder, branches=len(encoders), branch_stage=first_difference(encoders) or "")
     decoders, reads = [], []
-    for one in models.values():
+    for one, place in zip(models.values(), places, strict=True):
         members = members_of(one.model.decoder)
         decoders += members
-        reads += [_position(encoders, one.model.encoder)] * len(members)
+        reads += [place] * len(members)
     decoder = replace(config.decoder, members=len(decoders), reads=tuple(reads) if len(encoders) > 1 else ())
     joined = CaptionModel(replace(config, encoder=encoder, decoder=decoder), len(tokenizer))
     source = BranchedEncoder(encoder, encoders) if len(encoders) > 1 else encoders[0]
@@ -55,17 +55,17 @@ def join(models: Mapping[str, Checkpoint], name: str, version: str) -> Checkpoin
     return Checkpoint(joined.eval(), tokenizer, provenance)
 
 
-def _different(encoders: Sequence[Encoder]) -> list[Encoder]:
-    """Return the encoders without those that equal one before them."""
+def _distinct(encoders: Sequence[Encoder]) -> tuple[list[Encoder], list[int]]:
+    """Return the encoders without those that equal one before them, and for each given one its place among these."""
     found: list[Encoder] = []
+    places = []
     for encoder in encoders:
-        if all(first_difference([other, encoder]) is not None for other in found):
+        equal = (place for place, other in enumerate(found) if first_difference([other, encoder]) is None)
+        place = next(equal, len(found))
+        if place == len(found):
             found.append(encoder)
-    return found
-
-
-def _position(encoders: Sequence[Encoder], encoder: Encoder) -> int:
-    return next(index for index, other in enumerate(encoders) if first_difference([other, encoder]) is None)
+        places.append(place)
+    return found, places
 
 
 def _check_joinable(name: str, model: Checkpoint) -> None:
