@@ -6,8 +6,8 @@ weights under their module names. Nothing in it is ever unpickled. docs/checkpoi
 programs.
 """
 
+import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,11 +15,12 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors.torch import load, save
 
 from captioner.confidence import Calibration
 from captioner.config import ModelConfig, from_dict, to_dict
 from captioner.errors import CheckpointError
+from captioner.files import write_whole
 from captioner.model import CaptionModel
 from captioner.rounding import restore_matrices, round_matrices
 from captioner.tokenizers import Tokenizer, tokenizer_from_dict
@@ -76,28 +77,30 @@ def _stored(weights: Mapping[str, torch.Tensor], dtype: torch.dtype) -> dict[str
     return {name: value.to(dtype) if value.is_floating_point() else value for name, value in weights.items()}
 
 
-def copy_with_calibration(source: Path | str | None, target: Path, calibration: Calibration) -> None:
+def copy_with_calibration(
+    source: Path | str | None, target: Path, calibration: Calibration, sha256: str | None = None
+) -> None:
     """Write a checkpoint file anew with a calibration, its weights as they are.
 
     Args:
         source: The checkpoint; ``None`` is the shipped one.
         target: Where to; it may be the same file.
         calibration: How far its captions can be trusted.
+        sha256: Of the file that the calibration was fitted to; ``None`` takes the source as it is.
 
     Raises:
-        CheckpointError: If the source cannot be used.
+        CheckpointError: If the source cannot be used, or is not the file that the calibration was fitted to.
     """
-    metadata, tensors = _open(Path(source or SHIPPED), weights=True)
+    metadata, tensors, found = _read(Path(source or SHIPPED))
     _parse_header(metadata, source or SHIPPED)
+    if sha256 not in (None, found):
+        raise CheckpointError(f"{source or SHIPPED}: was replaced since it was loaded; calibrate the new file")
     write_safetensors(target, tensors, metadata | {"calibration": json.dumps(to_dict(calibration))})
 
 
 def write_safetensors(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> None:
-    """Write a safetensors file beside its place, then rename it there, so that a half-written one is never seen."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(save(tensors, metadata))  # save_file() would make it unreadable to other users
-    os.replace(partial, path)
+    """Write a safetensors file that is never seen half-written, and outlives a power cut."""
+    write_whole(path, save(tensors, metadata))  # save_file() would make it unreadable to other users
 
 
 def read_header(path: Path | str | None = None) -> dict[str, Any]:
@@ -112,7 +115,13 @@ def read_header(path: Path | str | None = None) -> dict[str, Any]:
     Raises:
         CheckpointError: If the file is missing, is no checkpoint, or has another format version.
     """
-    return _parse_header(_open(Path(path or SHIPPED))[0], path or SHIPPED)
+    source = Path(path or SHIPPED)
+    _require_file(source)
+    try:
+        with safe_open(source, framework="pt") as file:
+            return _parse_header(file.metadata() or {}, source)
+    except (SafetensorError, OSError) as error:
+        raise _unreadable(source, error) from None
 
 
 def load_checkpoint(path: Path | str | None = None) -> Checkpoint:
@@ -126,8 +135,16 @@ def load_checkpoint(path: Path | str | None = None) -> Checkpoint:
             its configuration.
         ConfigError: If its configuration or calibration holds something that this version does not know.
     """
+    return load_with_sha256(path)[0]
+
+
+def load_with_sha256(path: Path | str | None = None) -> tuple[Checkpoint, str]:
+    """Load a checkpoint as :func:`load_checkpoint` does; also return the SHA-256, in hex, of the bytes it was made of.
+
+    The file is read once: hashed on its own it might by then be another, put in its place meanwhile.
+    """
     source = Path(path or SHIPPED)
-    metadata, tensors = _open(source, weights=True)
+    metadata, tensors, sha256 = _read(source)
     header = _parse_header(metadata, source)
     tokenizer = tokenizer_from_dict(header["tokenizer"])
     model = CaptionModel(from_dict(ModelConfig, header["config"], f"{source}: config"), len(tokenizer))
@@ -137,7 +154,7 @@ def load_checkpoint(path: Path | str | None = None) -> Checkpoint:
         model.load_state_dict(restore_matrices(tensors))
     except RuntimeError as error:
         raise CheckpointError(f"{source}: its weights do not fit its configuration: {error}") from None
-    return Checkpoint(model.eval(), tokenizer, header["provenance"], _calibration(header, source))
+    return Checkpoint(model.eval(), tokenizer, header["provenance"], _calibration(header, source)), sha256
 
 
 def _calibration(header: Mapping[str, Any], path: Path) -> Calibration | None:
@@ -145,15 +162,35 @@ def _calibration(header: Mapping[str, Any], path: Path) -> Calibration | None:
     return None if values is None else from_dict(Calibration, values, f"{path}: calibration")
 
 
-def _open(path: Path, weights: bool = False) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
+def _read(path: Path) -> tuple[dict[str, str], dict[str, torch.Tensor], str]:
+    """Return the metadata and tensors of a file, and the hash of what they were made of."""
+    _require_file(path)
+    try:
+        content = path.read_bytes()
+        return *read_safetensors(content), hashlib.sha256(content).hexdigest()
+    except (SafetensorError, OSError) as error:
+        raise _unreadable(path, error) from None
+
+
+def read_safetensors(content: bytes) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
+    """Return the metadata and tensors of a safetensors file's content.
+
+    Raises:
+        SafetensorError: If it is no such content.
+    """
+    tensors = load(content)  # checks the header too
+    length = int.from_bytes(content[:8], "little")
+    header: dict[str, dict[str, str]] = json.loads(content[8 : 8 + length])
+    return header.get("__metadata__", {}), tensors
+
+
+def _require_file(path: Path) -> None:
     if not path.is_file():
         raise CheckpointError(f"{path}: no such checkpoint file")
-    try:
-        with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in (file.keys() if weights else ())}
-            return file.metadata() or {}, tensors
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path}: not a readable safetensors file: {error}") from None
+
+
+def _unreadable(path: Path, error: Exception) -> CheckpointError:
+    return CheckpointError(f"{path}: not a readable safetensors file: {error}")
 
 
 def _parse_header(metadata: Mapping[str, str], path: Path | str) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """From images to captions, with a checkpoint's model."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from captioner.checkpoint import SHIPPED, Checkpoint, load_checkpoint
+from captioner.checkpoint import Checkpoint, load_with_sha256
 from captioner.confidence import Calibration
 from captioner.config import to_dict
 from captioner.decoding import MAX_LENGTH, DecodingOptions, search
@@ -72,9 +71,7 @@ class CaptionPredictor:
         """
         if threads is not None:
             torch.set_num_threads(threads)
-        checkpoint = load_checkpoint(path)
-        with Path(path or SHIPPED).open("rb") as file:
-            return cls(checkpoint, hashlib.file_digest(file, "sha256").hexdigest())
+        return cls(*load_with_sha256(path))
 
     def caption(
         self, image: bytes | Image.Image, options: DecodingOptions = DEFAULT_OPTIONS, *, activations: bool = False

@@ -3,7 +3,6 @@
 import hashlib
 import inspect
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from captioner.config import to_dict
+from captioner.files import write_whole
 from captioner.images import ImageTransform
 from captioner.model import CaptionModel
 from captioner.types import Features
@@ -177,6 +177,4 @@ class _Build:
 
 
 def _write_json(path: Path, value: object) -> None:
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(value))
-    os.replace(partial, path)
+    write_whole(path, json.dumps(value))

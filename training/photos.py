@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from torchvision.transforms import v2
 from tqdm import tqdm
 
 from captioner.config import ImageConfig
+from captioner.files import move
 from captioner.images import ImageTransform
 from training.cache import hash_photos, locked, read_photo
 
@@ -90,12 +90,16 @@ def _key(photos: Sequence[Path], side: int) -> str:
 
 
 def _fill(photos: Sequence[Path], side: int, folder: Path) -> None:
-    partial = folder / "photos.npy.partial"
-    pixels = open_memmap(partial, mode="w+", dtype=np.uint8, shape=(len(photos), side, side, 3))
+    partial = folder / "photos.npy.partial"  # nobody else writes it while the folder is held
+    _write(photos, side, partial)
+    move(partial, folder / "photos.npy")
+
+
+def _write(photos: Sequence[Path], side: int, file: Path) -> None:
+    pixels = open_memmap(file, mode="w+", dtype=np.uint8, shape=(len(photos), side, side, 3))
     for index, photo in enumerate(tqdm(photos, desc="reading photos", unit="photo")):
         pixels[index] = np.asarray(read_photo(photo).resize((side, side), Image.Resampling.BILINEAR, reducing_gap=3.0))
     pixels.flush()
-    os.replace(partial, folder / "photos.npy")
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from captioner.config import from_dict, to_dict
+from captioner.files import write_whole
 from training.errors import TrainingError
 
 T = TypeVar("T")
@@ -57,7 +58,7 @@ class RunFolder:
 
     def write_recipe(self, recipe: Any) -> None:
         """Keep a recipe; from now on the folder holds a run."""
-        self._recipe_file.write_text(json.dumps(to_dict(recipe), indent=1) + "\n")
+        write_whole(self._recipe_file, json.dumps(to_dict(recipe), indent=1) + "\n")
 
     def read_recipe(self, kind: type[T]) -> T:
         """Return the recipe of the run.
@@ -74,4 +75,4 @@ class RunFolder:
 
     def write_history(self, history: list[dict[str, float]]) -> None:
         """Write what each epoch brought."""
-        (self.path / "history.json").write_text(json.dumps(history, indent=1) + "\n")
+        write_whole(self.path / "history.json", json.dumps(history, indent=1) + "\n")

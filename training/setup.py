@@ -16,9 +16,9 @@ from training.data import CaptionedImage
 from training.decoder_weights import take_over
 from training.frequencies import log_frequencies
 from training.growing import grow
-from training.language.model import load_language_model
+from training.language.model import LanguageModel, load_language_model
 from training.norms import make_norms_fit
-from training.provenance import captions_provenance, commit, public_recipe, sha256, weights_sha256
+from training.provenance import captions_provenance, commit, public_recipe, weights_sha256
 from training.recipe import Recipe
 from training.weights import pretrained_weights, weights_provenance
 
@@ -51,14 +51,18 @@ def set_up(recipe: Recipe) -> Workbench:
     """
     data = recipe.data
     train, val = data.source("train").load(), data.source("val").load()
-    model, tokenizer, weights = _build(recipe, train)
-    provenance = _provenance(recipe, train, weights)  # of the weights as they came
+    file = recipe.decoder_weights
+    language_model = load_language_model(Path(file).expanduser()) if file else None
+    model, tokenizer, weights = _build(recipe, train, language_model)
+    provenance = _provenance(recipe, train, weights, language_model)  # of the weights as they came
     if any(phase.encoder_stage and not phase.freeze_norms for phase in recipe.training.phases):
         make_norms_fit(model.encoder, train, recipe.model.image)
     return Workbench(model, tokenizer, train, val, provenance)
 
 
-def _build(recipe: Recipe, train: list[CaptionedImage]) -> tuple[CaptionModel, Tokenizer, Mapping[str, Tensor]]:
+def _build(
+    recipe: Recipe, train: list[CaptionedImage], language_model: LanguageModel | None
+) -> tuple[CaptionModel, Tokenizer, Mapping[str, Tensor]]:
     """Return the model, its tokenizer, and the weights that its encoder started from."""
     pieces = recipe.tokenizer
     captions = [text for image in train for text in image.captions]
@@ -70,14 +74,14 @@ def _build(recipe: Recipe, train: list[CaptionedImage]) -> tuple[CaptionModel, T
     model = CaptionModel(recipe.model, len(tokenizer))
     weights = pretrained_weights(recipe.model.encoder.name, recipe.encoder_weights)
     model.encoder.load_pretrained(weights)
-    _start_decoder(recipe, model, tokenizer, captions)
+    _start_decoder(model, tokenizer, captions, language_model)
     return model, tokenizer, weights
 
 
-def _start_decoder(recipe: Recipe, model: CaptionModel, tokenizer: Tokenizer, captions: list[str]) -> None:
+def _start_decoder(
+    model: CaptionModel, tokenizer: Tokenizer, captions: list[str], language_model: LanguageModel | None
+) -> None:
     frequencies = log_frequencies(tokenizer, captions)
-    file = recipe.decoder_weights
-    language_model = load_language_model(Path(file).expanduser()) if file else None
     for member in members_of(model.decoder):
         with torch.no_grad():
             member.output.bias.copy_(frequencies)
@@ -85,7 +89,12 @@ def _start_decoder(recipe: Recipe, model: CaptionModel, tokenizer: Tokenizer, ca
             tqdm.write(str(take_over(member, tokenizer, language_model)))
 
 
-def _provenance(recipe: Recipe, train: list[CaptionedImage], weights: Mapping[str, Tensor]) -> dict[str, Any]:
+def _provenance(
+    recipe: Recipe,
+    train: list[CaptionedImage],
+    weights: Mapping[str, Tensor],
+    language_model: LanguageModel | None,
+) -> dict[str, Any]:
     provenance = {
         "name": recipe.name,
         "version": recipe.version,
@@ -96,6 +105,6 @@ def _provenance(recipe: Recipe, train: list[CaptionedImage], weights: Mapping[st
     }
     if found := weights_provenance(recipe.encoder_weights):
         provenance["encoder"] = found
-    if recipe.decoder_weights:
-        provenance["decoder_weights_sha256"] = sha256(Path(recipe.decoder_weights).expanduser())
+    if language_model:
+        provenance["decoder_weights_sha256"] = language_model.sha256
     return provenance

@@ -10,7 +10,14 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from captioner.cells import CELLS
-from captioner.checkpoint import Checkpoint, copy_with_calibration, load_checkpoint, read_header, save_checkpoint
+from captioner.checkpoint import (
+    Checkpoint,
+    copy_with_calibration,
+    load_checkpoint,
+    load_with_sha256,
+    read_header,
+    save_checkpoint,
+)
 from captioner.confidence import Calibration
 from captioner.config import DecoderConfig, EncoderConfig, ImageConfig, ModelConfig
 from captioner.decoders import DECODERS
@@ -69,6 +76,20 @@ def test_a_calibration_is_added_without_touching_the_weights(
             assert new.metadata().items() >= old.metadata().items()
         assert load_checkpoint(target).calibration == calibration
         source = target
+
+
+def test_a_calibration_goes_to_the_weights_that_it_was_fitted_to(
+    small_checkpoint: Checkpoint, calibration: Calibration, tmp_path: Path
+) -> None:
+    source, target = tmp_path / "model.safetensors", tmp_path / "sure.safetensors"
+    save_checkpoint(small_checkpoint, source)
+    fitted_to = load_with_sha256(source)[1]
+    save_checkpoint(replace(small_checkpoint, provenance={"name": "trained again"}), source)
+    with pytest.raises(CheckpointError, match="was replaced since it was loaded; calibrate the new file"):
+        copy_with_calibration(source, target, calibration, fitted_to)
+    assert not target.exists()
+    copy_with_calibration(source, target, calibration, load_with_sha256(source)[1])
+    assert load_checkpoint(target).calibration == calibration
 
 
 def test_half_precision_halves_the_file_and_loads_as_float32(small_checkpoint: Checkpoint, tmp_path: Path) -> None:
@@ -178,7 +199,7 @@ def test_an_interrupted_write_leaves_the_old_file(
     def fail(source: object, target: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("captioner.checkpoint.os.replace", fail)
+    monkeypatch.setattr("captioner.files.os.replace", fail)
     with pytest.raises(KeyboardInterrupt):
         save_checkpoint(small_checkpoint, path)
     assert path.read_bytes() == b"the old one"

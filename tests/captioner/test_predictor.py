@@ -1,16 +1,21 @@
 """From pictures to captions."""
 
+import hashlib
 import io
+import os
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from captioner.checkpoint import SHIPPED, Checkpoint
+from captioner.checkpoint import SHIPPED, Checkpoint, save_checkpoint
 from captioner.decoding import DecodingOptions
 from captioner.errors import InvalidImageError, OptionError
+from captioner.model import CaptionModel
 from captioner.predictor import CaptionPredictor
 
 
@@ -157,6 +162,27 @@ def test_activations_are_those_of_stepping(predictor: CaptionPredictor, pictures
 def test_no_pictures_no_captions(predictor: CaptionPredictor) -> None:
     assert predictor.captions([]) == []
     assert predictor.scores([], []) == []
+
+
+def test_the_hash_is_that_of_the_weights_that_were_loaded(
+    small_checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also if another file takes the place of the first as soon as that is read."""
+    path, other = tmp_path / "model.safetensors", tmp_path / "other.safetensors"
+    save_checkpoint(small_checkpoint, path)
+    save_checkpoint(replace(small_checkpoint, provenance={"name": "other"}), other)
+    expected = hashlib.sha256(path.read_bytes()).hexdigest()
+    build = CaptionModel.__init__
+
+    def replace_file(*arguments: Any) -> None:
+        if other.exists():
+            os.replace(other, path)
+        build(*arguments)
+
+    monkeypatch.setattr(CaptionModel, "__init__", replace_file)
+    info = CaptionPredictor.from_checkpoint(path).info
+    assert (info.name, info.sha256) == ("small", expected)
+    assert CaptionPredictor.from_checkpoint(path).info.name == "other"
 
 
 def test_the_model_says_its_name(predictor: CaptionPredictor, small_checkpoint: Checkpoint) -> None:

@@ -77,7 +77,7 @@ def test_an_interrupted_store_is_filled_anew(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("training.photos.os.replace", interrupt)
+        patch.setattr("captioner.files.os.replace", interrupt)
         with pytest.raises(KeyboardInterrupt):
             store_photos(photos, 32, tmp_path)
     assert store_photos(photos, 32, tmp_path).pixels.shape == (3, 32, 32, 3)

@@ -66,6 +66,7 @@ def run(arguments: Namespace) -> int:
     options = decoding_options(arguments)
     standards = Standards(arguments.agreement, arguments.good_cider, arguments.review_below)
     images = load_captioned_images(arguments.annotations, arguments.images, arguments.split)
+    annotations_sha256 = sha256(arguments.annotations)  # now, since captioning takes a while
     predictor = load_model(arguments)
     if predictor.tokenizer.name != "word":
         raise TrainingError(f"the model's tokens are {predictor.tokenizer.name}s; only words can be right or wrong")
@@ -75,8 +76,8 @@ def run(arguments: Namespace) -> int:
     examples = make_examples(images, captions, per_photo, predictor.tokenizer, standards.agreement)
     found = study(examples, first_half([image.image_id for image in images]), standards)
     say("\n".join(_lines(found)))
-    protocol = {"annotations_sha256": sha256(arguments.annotations), "search": asdict(options)}
-    copy_with_calibration(arguments.checkpoint, arguments.out, found.in_checkpoint(protocol))
+    protocol = {"annotations_sha256": annotations_sha256, "search": asdict(options)}
+    copy_with_calibration(arguments.checkpoint, arguments.out, found.in_checkpoint(protocol), predictor.info.sha256)
     say(f"wrote {arguments.out}")
     if arguments.json:
         arguments.json.write_text(json.dumps({**found.to_dict(), **protocol}, indent=1) + "\n", encoding="utf-8")

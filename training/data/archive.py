@@ -1,6 +1,5 @@
 """Zip files: unpacked where they may be, whole, and only what is not there yet."""
 
-import os
 import shutil
 import stat
 import zipfile
@@ -11,8 +10,10 @@ from pathlib import Path, PurePosixPath
 
 from tqdm import tqdm
 
+from captioner.files import replacing, synchronise
 from training.errors import DataError
 
+CHUNK = 2**20
 # All that zipfile raises of a file that is damaged, cut off, encrypted, or packed in a way that it does not know.
 DAMAGED_ZIP = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
 
@@ -20,7 +21,8 @@ DAMAGED_ZIP = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, Ru
 def unpack(path: Path, root: Path, select: str = "*", folder: str = "") -> dict[str, int]:
     """Unpack a zip file; what was unpacked before stays.
 
-    A member gets its name only when it is whole, so that a file of the right size is a file that is done.
+    A member gets its name only when it is whole. Once this returns, all files outlive a power cut; before, one may leave
+    files of the right size and wrong content, so that what is there is compared with its checksum.
 
     Args:
         path: The zip file.
@@ -44,6 +46,7 @@ def unpack(path: Path, root: Path, select: str = "*", folder: str = "") -> dict[
                 for target, member in members.items():
                     _write(archive, member, root / target)
                     bar.update()
+            synchronise(root / target for target in members)
     except DAMAGED_ZIP as error:
         raise DataError(f"{path}: damaged, or not a zip file that can be read ({error})") from None
     return {target: member.file_size for target, member in members.items()}
@@ -65,10 +68,17 @@ def _members(archive: zipfile.ZipFile, select: str, folder: str) -> Iterator[tup
 
 
 def _write(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path) -> None:
-    if target.is_file() and target.stat().st_size == member.file_size:
+    if _is_whole(target, member):
         return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f"{target.name}.partial")
-    with archive.open(member) as source, partial.open("wb") as out:
+    with replacing(target, durable=False) as partial, archive.open(member) as source, partial.open("wb") as out:
         shutil.copyfileobj(source, out)  # reading to the end compares the member's checksum
-    os.replace(partial, target)
+
+
+def _is_whole(target: Path, member: zipfile.ZipInfo) -> bool:
+    if not target.is_file() or target.stat().st_size != member.file_size:
+        return False
+    checksum = 0
+    with target.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            checksum = zlib.crc32(chunk, checksum)
+    return checksum == member.CRC

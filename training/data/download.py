@@ -2,7 +2,6 @@
 
 import contextlib
 import http.client
-import os
 import re
 import shutil
 import sys
@@ -15,6 +14,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from captioner.files import move
 from training.data.notes import read_note, write_note
 from training.data.remote import RemoteFile
 from training.data.verify import problem_of
@@ -85,7 +85,7 @@ class Download:
         if problem:
             self._discard()
             raise DataError(f"{self.file.url}: {problem}, twice; nothing was kept")
-        os.replace(self.partial, self.path)
+        move(self.partial, self.path)
         self.note.unlink(missing_ok=True)
         return self.path
 

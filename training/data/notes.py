@@ -1,10 +1,11 @@
 """Small JSON files that say how far something is; never half written, and empty if they are not there."""
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from captioner.files import write_whole
 
 
 def read_note(path: Path) -> dict[str, Any]:
@@ -18,6 +19,4 @@ def read_note(path: Path) -> dict[str, Any]:
 
 def write_note(path: Path, values: Mapping[str, Any]) -> None:
     """Write a note in place of an older one."""
-    partial = path.with_name(f"{path.name}.new")
-    partial.write_text(json.dumps(values, indent=0) + "\n", encoding="utf-8")
-    os.replace(partial, path)
+    write_whole(path, json.dumps(values, indent=0) + "\n")

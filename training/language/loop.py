@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from captioner.cells import CellState
+from captioner.files import write_whole
 from captioner.stack import StackState
 from training.language.likelihood import likelihood_scores
 from training.language.model import LanguageModel, save_language_model
@@ -121,7 +122,7 @@ class LanguageTrainer(Run[TextChunk, LanguageModel]):
         super()._finish_epoch()
         tqdm.write(f"{written}\n")
         pages = (self._page(epoch) for epoch in range(self.progress.epoch))
-        (self.folder / "samples.txt").write_text("\n".join(pages), encoding="utf-8")
+        write_whole(self.folder / "samples.txt", "\n".join(pages))
 
     def _page(self, epoch: int) -> str:
         loss = self.progress.history[epoch]["validation_loss"]

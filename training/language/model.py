@@ -5,6 +5,7 @@ The file's header carries, as JSON texts, ``kind`` ("language_model"), ``format_
 Nothing in it is ever unpickled.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,10 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from torch import Tensor
+from safetensors import SafetensorError
 
-from captioner.checkpoint import write_safetensors
+from captioner.checkpoint import read_safetensors, write_safetensors
 from captioner.config import DecoderConfig, from_dict, to_dict
 from captioner.decoders import ConditionedDecoder
 from captioner.errors import CheckpointError
@@ -49,11 +49,13 @@ class LanguageModel:
         decoder: The network, in evaluation mode.
         tokenizer: From text to token ids and back.
         provenance: Where it comes from: name, version, recipe, data, commit, scores.
+        sha256: Of the file's bytes that it was made of, in hex; empty for a model that was not read from a file.
     """
 
     decoder: LanguageDecoder
     tokenizer: Tokenizer
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    sha256: str = ""
 
 
 def save_language_model(model: LanguageModel, path: Path, dtype: torch.dtype = torch.float32) -> None:
@@ -71,7 +73,7 @@ def save_language_model(model: LanguageModel, path: Path, dtype: torch.dtype = t
         "tokenizer": model.tokenizer.to_dict(),
         "provenance": dict(model.provenance),
     }
-    tensors = {name: value.detach().to(dtype).contiguous() for name, value in model.decoder.state_dict().items()}
+    tensors = {name: value.detach().cpu().to(dtype).contiguous() for name, value in model.decoder.state_dict().items()}
     write_safetensors(path, tensors, {key: json.dumps(value) for key, value in header.items()})
 
 
@@ -83,7 +85,11 @@ def load_language_model(path: Path) -> LanguageModel:
             fit its description.
         ConfigError: If its description names something that this version does not know.
     """
-    metadata, tensors = _read(path)
+    content = _read(path)
+    try:
+        metadata, tensors = read_safetensors(content)
+    except SafetensorError as error:
+        raise CheckpointError(f"{path}: not a readable safetensors file: {error}") from None
     header = _parse_header(metadata, path)
     tokenizer = tokenizer_from_dict(header["tokenizer"])
     decoder = LanguageDecoder(from_dict(DecoderConfig, header["decoder"], f"{path}: decoder"), len(tokenizer))
@@ -91,17 +97,16 @@ def load_language_model(path: Path) -> LanguageModel:
         decoder.load_state_dict(tensors)
     except RuntimeError as error:
         raise CheckpointError(f"{path}: its weights do not fit its description: {error}") from None
-    return LanguageModel(decoder.eval(), tokenizer, header["provenance"])
+    return LanguageModel(decoder.eval(), tokenizer, header["provenance"], hashlib.sha256(content).hexdigest())
 
 
-def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+def _read(path: Path) -> bytes:
     if not path.is_file():
         raise CheckpointError(f"{path}: no such file of a language model")
     try:
-        with safe_open(path, framework="pt") as file:
-            return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path}: not a readable safetensors file: {error}") from None
+        return path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"{path}: not a readable file: {error}") from None
 
 
 def _parse_header(metadata: Mapping[str, str], path: Path) -> dict[str, Any]:

@@ -43,6 +43,26 @@ def test_what_is_selected_is_unpacked_and_what_is_there_stays(make_zip: Callable
         unpack(tmp_path / "x.zip", root, "*.png")
 
 
+def test_what_a_power_cut_left_empty_is_unpacked_again(make_zip: Callable[..., bytes], tmp_path: Path) -> None:
+    """A file of the right size is not yet one of the right content."""
+    (tmp_path / "x.zip").write_bytes(make_zip(MEMBERS))
+    unpack(tmp_path / "x.zip", tmp_path / "root", "in/*.jpg")
+    photo = tmp_path / "root/in/a.jpg"
+    photo.write_bytes(bytes(len(MEMBERS["in/a.jpg"])))
+    unpack(tmp_path / "x.zip", tmp_path / "root", "in/*.jpg")
+    assert photo.read_bytes() == MEMBERS["in/a.jpg"]
+
+
+def test_what_is_unpacked_is_on_the_disk_when_that_is_done(
+    make_zip: Callable[..., bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "x.zip").write_bytes(make_zip(MEMBERS))
+    synchronised = set()
+    monkeypatch.setattr("os.fsync", lambda number: synchronised.add(Path(f"/proc/self/fd/{number}").resolve().name))
+    unpack(tmp_path / "x.zip", tmp_path / "root", "in/*.jpg")
+    assert synchronised == {"a.jpg", "b.jpg", "in"}
+
+
 @pytest.mark.parametrize("name", ["../out.jpg", "in/../../out.jpg", "/out.jpg", "..\\out.jpg", "C:out.jpg"])
 def test_members_that_would_lie_outside_are_refused(make_zip: Callable[..., bytes], tmp_path: Path, name: str) -> None:
     (tmp_path / "x.zip").write_bytes(make_zip({"good.jpg": b"x", name: b"x"}))
