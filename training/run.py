@@ -152,7 +152,7 @@ class Run(Generic[BatchT, ModelT], ABC):
             Whether the run is finished; if not, it can be resumed.
 
         Raises:
-            TrainingError: If the loss is not a number.
+            TrainingError: If the loss or the gradient is not a number.
         """
         while not self._over():
             self._prepare()  # outside of what follows, so that a signal ends it at once
@@ -161,7 +161,8 @@ class Run(Generic[BatchT, ModelT], ABC):
                     self.save()
                     return False
                 self._finish_epoch()
-            if stop.is_set() and not self._over():
+                [stopping] = self.world.sums(stop.is_set())  # a signal may have come to one process alone
+            if stopping and not self._over():
                 return False
         return True
 
@@ -207,20 +208,32 @@ class Run(Generic[BatchT, ModelT], ABC):
 
     def _step(self, batch: BatchT) -> float:
         """Learn from one batch; return its loss."""
-        progress = self.progress
         for group, rate in zip(self.optimizer.param_groups, self._learning_rates(), strict=True):
             group["lr"] = rate
         self.optimizer.zero_grad(set_to_none=True)
         value = self._backward(batch)
-        if not math.isfinite(value):
-            raise TrainingError(
-                f"the loss became {value} in epoch {progress.epoch + 1}, batch {progress.position + 1} "
-                f"({self._describe(batch)}); try a lower learning rate. The last saved state is intact."
-            )
-        norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.training.clip_norm)
+        self._require_number("loss", value, batch)
+        norm = float(nn.utils.clip_grad_norm_(self.network.parameters(), self.training.clip_norm))
+        self._require_number("norm of the gradient", norm, batch)  # else the step would spoil every weight
         self.optimizer.step()
-        self._note(value, float(norm))
+        self._note(value, norm)
         return value
+
+    def _require_number(self, what: str, value: float, batch: BatchT) -> None:
+        """Make sure that a value is finite; all processes have the same one.
+
+        Raises:
+            TrainingError: If it is not; the message names what this batch is made of, in all processes.
+        """
+        if math.isfinite(value):
+            return
+        shown = "; ".join(self.world.gather(self._describe(batch)))
+        epoch, number = self.progress.epoch + 1, self.progress.position + 1
+        raise TrainingError(
+            f"the {what} became {value} in epoch {epoch}, batch {number} ({shown}); "
+            "look at these, then start anew with a lower learning rate or with --set training.precision=float32. "
+            "The last saved state is intact."
+        )
 
     def _note(self, loss: float, gradient_norm: float) -> None:
         """Do what is due after a step.

@@ -11,6 +11,8 @@ from torch import distributed
 from torch.distributed.distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
+from training.errors import TrainingError
+
 T = TypeVar("T")
 
 
@@ -75,17 +77,42 @@ def restarts() -> int:
     return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
 
 
+def lone_world(command: str) -> World:
+    """Return the world of a run that is of one process, on the device that :func:`join_world` would take.
+
+    Args:
+        command: What starts the run, for a message.
+
+    Raises:
+        TrainingError: If torchrun started several processes, each of which would do the same.
+    """
+    if _size() > 1:
+        raise TrainingError(
+            f"{command} is of one process, and torchrun started {_size()}; start it as python -m training {command}"
+        )
+    return World(device=_device())
+
+
+def _size() -> int:
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def _device() -> torch.device:
+    """Return the GPU of this process's local rank, or the CPU where there is none."""
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    torch.cuda.set_device(device)
+    return device
+
+
 @contextmanager
 def join_world() -> Iterator[World]:
     """Join the processes that torchrun started (its environment says so), for as long as the context lasts.
 
     GPUs talk over NCCL, CPUs over gloo. Each process takes the GPU of its local rank.
     """
-    size = int(os.environ.get("WORLD_SIZE", "1"))
-    device = torch.device("cpu")
-    if torch.cuda.is_available():
-        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
-        torch.cuda.set_device(device)
+    size, device = _size(), _device()
     if size == 1:
         yield World(device=device)
         return

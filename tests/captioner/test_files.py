@@ -68,9 +68,14 @@ def test_many_files_are_synchronised_at_once(tmp_path: Path, events: list[Event]
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path, error: type[BaseException]) -> None:
     file = tmp_path / "file"
     write_whole(file, b"old")
-    with pytest.raises(error), replacing(file) as partial:
-        partial.write_bytes(b"half of the n")
-        raise error
+
+    def fail() -> None:
+        with replacing(file) as partial:
+            partial.write_bytes(b"half of the n")
+            raise error
+
+    with pytest.raises(error):
+        fail()
     assert [*tmp_path.iterdir()] == [file]
     assert file.read_bytes() == b"old"
 

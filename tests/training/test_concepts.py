@@ -2,6 +2,7 @@
 
 import json
 import math
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,15 +19,18 @@ from captioner.tokenizers.word import split_words
 from tests.stopping import stop_after
 from training.__main__ import main
 from training.concepts.fit import resume_concepts, start_concepts
+from training.concepts.loop import ConceptTrainer
 from training.concepts.network import SHARPNESS, ConceptNetwork
 from training.concepts.precision import mean_average_precision
 from training.concepts.recipe import ConceptRecipe, WordsRecipe
+from training.concepts.setup import set_up_concepts
 from training.concepts.words import choose_words, count_words
 from training.data import CaptionedImage
 from training.errors import DataError
 from training.fit import start
 from training.recipe import Recipe
 from training.weights import pretrained_weights
+from training.world import World
 
 
 def photo(number: int, *captions: str) -> CaptionedImage:
@@ -179,6 +183,17 @@ def test_stopped_and_resumed_equals_never_stopped(concepts: ConceptRecipe, monke
     assert trainer.progress.history == whole.progress.history
     ours, theirs = tensors(trainer.best_file)[1], tensors(whole.best_file)[1]
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_it_computes_on_the_device_of_its_world(concepts: ConceptRecipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On "meta", which every machine has: tensors without values, that cannot meet those of another device."""
+    world = World(device=torch.device("meta"))
+    trainer = ConceptTrainer(concepts, set_up_concepts(concepts), world)
+    monkeypatch.setattr(trainer, "_autocast", nullcontext)
+    loss = trainer._loss(trainer._batch())
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert loss.device == world.device
+    assert {p.grad.device for p in trainer.learner.parameters() if p.grad is not None} == {world.device}
 
 
 def test_what_cannot_have_concepts_is_refused(concepts: ConceptRecipe) -> None:

@@ -110,6 +110,21 @@ def test_a_loss_that_is_no_number_names_its_batch(recipe: Recipe, monkeypatch: p
     assert resume(recipe.run_dir).progress.position == 0
 
 
+def test_a_gradient_that_is_no_number_spoils_no_weight(recipe: Recipe) -> None:
+    """The loss is a number; clipped by an infinite norm, the gradient would be none, and then every weight."""
+    trainer = start(recipe)
+    before = {name: value.clone() for name, value in weights(trainer).items()}
+    [first, *_] = trainer.model.decoder.parameters()
+    first.register_hook(lambda gradient: torch.full_like(gradient, float("inf")))
+    told = r"the norm of the gradient became (inf|nan) in epoch 1, batch 1 \(images 10\d\d.*\); .*lower learning rate"
+    with pytest.raises(TrainingError, match=told):
+        trainer.run()
+    assert all(torch.equal(value, before[name]) for name, value in weights(trainer).items())
+    resumed = resume(recipe.run_dir)
+    assert resumed.progress.position == 0
+    assert all(torch.equal(value, before[name]) for name, value in weights(resumed).items())
+
+
 def test_a_folder_without_a_run_cannot_be_resumed(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="holds no run that can be resumed"):
         resume(tmp_path)

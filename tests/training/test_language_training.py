@@ -1,5 +1,6 @@
 """Truncated back-propagation through time, and runs that stop and resume."""
 
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,13 +10,16 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from captioner.errors import ConfigError
-from tests.language_models import RHYME, text_recipe
+from tests.language_models import RHYME, random_model, text_recipe
 from tests.stopping import stop_after
 from training.errors import TrainingError
 from training.language.fit import resume_text, start_text
+from training.language.likelihood import text_loss
 from training.language.loop import LanguageTrainer
-from training.language.model import load_language_model
+from training.language.model import LanguageModel, load_language_model
+from training.language.setup import set_up_text
 from training.language.text import TextChunk
+from training.world import World
 
 STILL = {"dropout": 0.0}
 
@@ -166,6 +170,27 @@ def test_samples_are_written_after_every_epoch(tmp_path: Path) -> None:
         assert title == f"{number}, validation loss {trainer.progress.history[number - 1]['validation_loss']:.4f}"
         assert samples.startswith("row")
         assert "\n\nrow" in samples
+
+
+def test_it_computes_on_the_device_of_its_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On "meta", which every machine has: tensors without values, that cannot meet those of another device."""
+    recipe, world = text_recipe(tmp_path), World(device=torch.device("meta"))
+    trainer = LanguageTrainer(recipe, set_up_text(recipe), world)
+    monkeypatch.setattr(trainer, "_autocast", nullcontext)
+    for trainer.progress.position in (0, 1):
+        loss = trainer._loss(trainer._batch())
+        loss.backward()  # type: ignore[no-untyped-call]
+        assert loss.device == world.device
+    assert {p.grad.device for p in trainer.decoder.parameters() if p.grad is not None} == {world.device}
+    assert {buffer.device for buffer in trainer.carried.buffers()} == {world.device}
+
+
+def test_a_text_is_validated_on_the_device_of_its_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = random_model()
+    seen = []
+    monkeypatch.setattr("training.language.likelihood.cross_entropy", lambda logits, *_, **__: seen.append(logits) or 1)
+    text_loss(LanguageModel(model.decoder.to("meta"), model.tokenizer), torch.tensor([4, 5, 6, 7]))
+    assert [logits.device.type for logits in seen] == ["meta"]
 
 
 def test_a_run_is_not_overwritten(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file
 
 from captioner.config import to_dict
-from training.fit import start
+from training.fit import resume, start
 from training.phase import PhaseRecipe
 from training.recipe import Recipe
 from training.world import World
@@ -41,14 +41,20 @@ def deterministic(recipe: Recipe, *phases: PhaseRecipe, **training: Any) -> Reci
 
 
 class Launch:
-    """Two processes that train by a recipe; what they print goes to a file, since nobody empties a pipe meanwhile."""
+    """Two processes that train by a recipe; what they print goes to a file, since nobody empties a pipe meanwhile.
 
-    def __init__(self, recipe: Recipe, *flags: str) -> None:
+    Args:
+        recipe: What to do.
+        flags: Of torchrun.
+        program: What each process runs; its arguments follow.
+    """
+
+    def __init__(self, recipe: Recipe, *flags: str, program: Sequence[str] = ("-m", "training")) -> None:
         folder = Path(recipe.runs).parent
         values = {name: value for name, value in to_dict(recipe).items() if value is not None}
         file, self.log = folder / "recipe.toml", folder / "log.txt"
         file.write_text("\n".join(f"{name} = {toml(value)}" for name, value in values.items()))
-        command = [*TORCHRUN, *flags, "-m", "training", "fit", "--recipe", str(file)]
+        command = [*TORCHRUN, *flags, *program, "fit", "--recipe", str(file)]
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
         with self.log.open("w") as output:
             self.process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output)
@@ -142,6 +148,34 @@ def test_a_killed_worker_is_restarted(recipe: Recipe) -> None:
     history = json.loads((disturbed.run_dir / "history.json").read_text())
     assert len(history) == 8
     assert_close(weights(disturbed), weights(undisturbed))
+
+
+STOPPED_ALONE = """
+import os, signal, sys
+from training.__main__ import main
+from training.loop import Trainer
+
+validate = Trainer._validate
+
+def stopped(trainer, model):
+    if trainer.world.rank == 1 and trainer.progress.epoch == 0:
+        os.kill(os.getpid(), signal.SIGTERM)
+    return validate(trainer, model)
+
+Trainer._validate = stopped
+status = main(sys.argv[1:])
+sys.exit(0 if status == 130 else 1)  # stopped
+"""
+
+
+def test_a_signal_to_one_process_at_an_epochs_end_stops_all(recipe: Recipe, tmp_path: Path) -> None:
+    """The other would go on alone, and wait for ever for what the first has to say."""
+    recipe = deterministic(recipe, replace(TEACH, epochs=3))
+    script = tmp_path / "stopped_alone.py"
+    script.write_text(STOPPED_ALONE)
+    Launch(recipe, program=[str(script)]).finish()
+    resumed = resume(recipe.run_dir)
+    assert (resumed.progress.epoch, resumed.progress.position) == (1, 0)
 
 
 def test_worlds_take_apart_and_merge() -> None:

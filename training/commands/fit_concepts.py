@@ -1,10 +1,12 @@
 """``python -m training fit-concepts``: teach an encoder which words people use of a photo."""
 
 from argparse import ArgumentParser, Namespace
+from functools import partial
 
 from training.commands.runs import add_source, run_from
 from training.concepts.fit import resume_concepts, start_concepts
 from training.concepts.recipe import ConceptRecipe
+from training.world import lone_world
 
 HELP = "teach an encoder the words of captions, for a fit to start from; Ctrl-C stops it so that it can be resumed"
 
@@ -16,4 +18,6 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Start or resume a run; return the exit status."""
-    return run_from(arguments, "fit-concepts", ConceptRecipe, start_concepts, resume_concepts)
+    world = lone_world("fit-concepts")
+    start, resume = partial(start_concepts, world=world), partial(resume_concepts, world=world)
+    return run_from(arguments, "fit-concepts", ConceptRecipe, start, resume)

@@ -1,10 +1,12 @@
 """``python -m training fit-text``: train a language model."""
 
 from argparse import ArgumentParser, Namespace
+from functools import partial
 
 from training.commands.runs import add_source, run_from
 from training.language.fit import resume_text, start_text
 from training.language.recipe import LanguageRecipe
+from training.world import lone_world
 
 HELP = "train a language model on plain text; Ctrl-C stops it so that it can be resumed"
 
@@ -16,4 +18,6 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Start or resume a run; return the exit status."""
-    return run_from(arguments, "fit-text", LanguageRecipe, start_text, resume_text)
+    world = lone_world("fit-text")
+    start, resume = partial(start_text, world=world), partial(resume_text, world=world)
+    return run_from(arguments, "fit-text", LanguageRecipe, start, resume)

@@ -6,27 +6,30 @@ from training.concepts.loop import ConceptTrainer
 from training.concepts.recipe import ConceptRecipe
 from training.concepts.setup import set_up_concepts
 from training.run_folder import RunFolder
+from training.world import World
+
+ALONE = World()
 
 
-def start_concepts(recipe: ConceptRecipe) -> ConceptTrainer:
+def start_concepts(recipe: ConceptRecipe, world: World = ALONE) -> ConceptTrainer:
     """Make a run's folder and all that the run needs.
 
     Raises:
         TrainingError: If the folder already holds a run.
     """
     RunFolder(recipe.run_dir).require_free()
-    trainer = ConceptTrainer(recipe, set_up_concepts(recipe))
+    trainer = ConceptTrainer(recipe, set_up_concepts(recipe), world)
     trainer.begin(recipe)
     return trainer
 
 
-def resume_concepts(folder: Path) -> ConceptTrainer:
+def resume_concepts(folder: Path, world: World = ALONE) -> ConceptTrainer:
     """Restore a run from its folder.
 
     Raises:
         TrainingError: If the folder holds no run.
     """
     recipe = RunFolder(folder).read_recipe(ConceptRecipe)
-    trainer = ConceptTrainer(recipe, set_up_concepts(recipe))
+    trainer = ConceptTrainer(recipe, set_up_concepts(recipe), world)
     trainer.resume()
     return trainer

@@ -22,6 +22,7 @@ from training.schedule import one_cycle
 from training.world import World
 
 VALIDATION_BATCH = 32
+ALONE = World()
 
 
 class ConceptTrainer(Run[Batch, ConceptModel]):
@@ -32,14 +33,15 @@ class ConceptTrainer(Run[Batch, ConceptModel]):
     Args:
         recipe: What to do.
         bench: What to do it with.
+        world: One process, and its device.
     """
 
     piece = "photo"
 
-    def __init__(self, recipe: ConceptRecipe, bench: ConceptBench) -> None:
+    def __init__(self, recipe: ConceptRecipe, bench: ConceptBench, world: World = ALONE) -> None:
         self.recipe = recipe
         self.bench = bench
-        training, world = recipe.training, World()
+        training = recipe.training
         self.learner = bench.network.to(world.device)
         encoder = self.learner.encoder.to(memory_format=torch.channels_last)  # a third faster to learn on CPUs
         encoder.fine_tune(training.encoder_stage, training.freeze_norms)

@@ -21,8 +21,8 @@ DAMAGED_ZIP = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, Ru
 def unpack(path: Path, root: Path, select: str = "*", folder: str = "") -> dict[str, int]:
     """Unpack a zip file; what was unpacked before stays.
 
-    A member gets its name only when it is whole. Once this returns, all files outlive a power cut; before, one may leave
-    files of the right size and wrong content, so that what is there is compared with its checksum.
+    A member gets its name only when it is whole. Once this returns, all files outlive a power cut; one before that may
+    leave files of the right size and wrong content, so that what is there is compared with its checksum.
 
     Args:
         path: The zip file.

@@ -6,27 +6,30 @@ from training.language.loop import LanguageTrainer
 from training.language.recipe import LanguageRecipe
 from training.language.setup import set_up_text
 from training.run_folder import RunFolder
+from training.world import World
+
+ALONE = World()
 
 
-def start_text(recipe: LanguageRecipe) -> LanguageTrainer:
+def start_text(recipe: LanguageRecipe, world: World = ALONE) -> LanguageTrainer:
     """Make a run's folder and all that the run needs.
 
     Raises:
         TrainingError: If the folder already holds a run.
     """
     RunFolder(recipe.run_dir).require_free()
-    trainer = LanguageTrainer(recipe, set_up_text(recipe))
+    trainer = LanguageTrainer(recipe, set_up_text(recipe), world)
     trainer.begin(recipe)
     return trainer
 
 
-def resume_text(folder: Path) -> LanguageTrainer:
+def resume_text(folder: Path, world: World = ALONE) -> LanguageTrainer:
     """Restore a run from its folder.
 
     Raises:
         TrainingError: If the folder holds no run.
     """
     recipe = RunFolder(folder).read_recipe(LanguageRecipe)
-    trainer = LanguageTrainer(recipe, set_up_text(recipe))
+    trainer = LanguageTrainer(recipe, set_up_text(recipe), world)
     trainer.resume()
     return trainer

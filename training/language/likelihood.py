@@ -25,7 +25,7 @@ def text_loss(model: LanguageModel, tokens: Tensor) -> float:
     memory = decoder.prepare_nothing(1)
     state, total = decoder.begin(memory), 0.0
     for position in range(len(text)):
-        chunk = text.chunk(position)
+        chunk = text.chunk(position).to(decoder.device)
         run = decoder.teacher_force(chunk.inputs, memory, state)
         loss = cross_entropy(run.logits, chunk.targets, tokenizer.pad_id, label_smoothing=0.0)
         state, total = run.state, total + float(loss) * chunk.targets.numel()

@@ -21,6 +21,8 @@ from training.run import Run
 from training.schedule import one_cycle
 from training.world import World
 
+ALONE = World()
+
 
 class CarriedState(nn.Module):
     """The state after the last chunk, in buffers, so that the run state keeps it like weights.
@@ -59,18 +61,19 @@ class LanguageTrainer(Run[TextChunk, LanguageModel]):
     Args:
         recipe: What to do.
         bench: What to do it with.
+        world: One process, and its device.
     """
 
     piece = "token"
 
-    def __init__(self, recipe: LanguageRecipe, bench: TextBench) -> None:
+    def __init__(self, recipe: LanguageRecipe, bench: TextBench, world: World = ALONE) -> None:
         self.recipe = recipe
         self.bench = bench
-        self.decoder = bench.decoder
-        self.memory = bench.decoder.prepare_nothing(bench.streams.streams)
-        self.carried = CarriedState(bench.decoder.begin(self.memory))
-        optimizer = adamw([bench.decoder], recipe.training.weight_decay)
-        super().__init__(recipe.run_dir, recipe.training, bench.decoder, optimizer, len(bench.streams), World())
+        self.decoder = bench.decoder.to(world.device)
+        self.memory = self.decoder.prepare_nothing(bench.streams.streams)
+        self.carried = CarriedState(self.decoder.begin(self.memory))
+        optimizer = adamw([self.decoder], recipe.training.weight_decay)
+        super().__init__(recipe.run_dir, recipe.training, self.decoder, optimizer, len(bench.streams), world)
 
     @property
     def modules(self) -> dict[str, nn.Module]:
@@ -88,7 +91,7 @@ class LanguageTrainer(Run[TextChunk, LanguageModel]):
         return [rate] * len(self.optimizer.param_groups)
 
     def _batch(self) -> TextChunk:
-        return self.bench.streams.chunk(self.progress.position)
+        return self.bench.streams.chunk(self.progress.position).to(self.world.device)
 
     def _pieces(self, batch: TextChunk) -> int:
         return batch.targets.numel()

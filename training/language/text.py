@@ -3,7 +3,7 @@
 import hashlib
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -79,6 +79,10 @@ class TextChunk:
     inputs: Tensor
     targets: Tensor
     start: int
+
+    def to(self, device: torch.device) -> "TextChunk":
+        """Return the chunk on a device."""
+        return replace(self, inputs=self.inputs.to(device), targets=self.targets.to(device))
 
 
 class TextStreams:

@@ -1,0 +1,63 @@
+"""On which device a run computes, and with how many others."""
+
+from argparse import Namespace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+
+from training.commands import fit, fit_concepts, fit_text
+from training.errors import TrainingError
+from training.world import World, join_world, lone_world
+
+COMMANDS = [(fit, "start_or_restart"), (fit_concepts, "start_concepts"), (fit_text, "start_text")]
+
+
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch) -> torch.device:
+    """A machine with GPUs, of which torchrun gives this process the fourth."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "set_device", lambda _: None)
+    monkeypatch.setenv("LOCAL_RANK", "3")
+    return torch.device("cuda", 3)
+
+
+def test_the_device_is_the_gpu_of_the_local_rank(gpu: torch.device) -> None:
+    assert lone_world("fit-text").device == gpu
+    with join_world() as world:
+        assert world.device == gpu
+
+
+def test_without_a_gpu_it_is_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert lone_world("fit-text") == World(device=torch.device("cpu"))
+
+
+@pytest.mark.parametrize("source", ["recipe", "resume"])
+@pytest.mark.parametrize(("command", "start"), COMMANDS)
+def test_every_run_computes_there(
+    command: ModuleType, start: str, source: str, gpu: torch.device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class AskedError(Exception):
+        pass
+
+    def begin(_: Any, world: World) -> None:
+        raise AskedError(world.device)
+
+    monkeypatch.setattr("training.commands.runs.read_recipe", lambda *_: None)
+    resume = "resume" if command is fit else start.replace("start", "resume")
+    monkeypatch.setattr(command, start if source == "recipe" else resume, begin)
+    arguments = Namespace(recipe=None, resume=None, set=[])
+    setattr(arguments, source, Path("x"))
+    with pytest.raises(AskedError, match="cuda") as asked:
+        command.run(arguments)
+    assert asked.value.args == (gpu,)
+
+
+@pytest.mark.parametrize(("command", "name"), [(fit_concepts, "fit-concepts"), (fit_text, "fit-text")])
+def test_what_is_of_one_process_says_so(command: ModuleType, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(TrainingError, match=f"{name} is of one process, and torchrun started 2"):
+        command.run(Namespace(recipe=Path("x"), resume=None, set=[]))
