@@ -29,6 +29,8 @@ class Batch:
             longest caption of a photo comes first.
         image_share: The share that these photos are of the batch they are a part of.
         word_share: The share that the words of these captions are of it, ``<END>`` counted as a word.
+        caption_length: Mean words of a caption of that whole batch, counted so too.
+        seeds: One for each photo, of all that is random about it; the same in any part.
     """
 
     image_ids: tuple[int, ...]
@@ -37,6 +39,8 @@ class Batch:
     tokens: Tensor
     image_share: float = 1.0
     word_share: float = 1.0
+    caption_length: float = 1.0
+    seeds: tuple[int, ...] = ()
 
     def to(self, device: torch.device) -> "Batch":
         """Return the batch on a device."""
@@ -52,13 +56,13 @@ class Batch:
 class PhotoSource(Protocol):
     """What a batch shows of its photos."""
 
-    def read(self, chosen: Tensor, mirror: Tensor, seed: int) -> tuple[Features | None, Tensor | None]:
+    def read(self, chosen: Tensor, mirror: Tensor, seeds: Tensor) -> tuple[Features | None, Tensor | None]:
         """Return features or pixels of photos.
 
         Args:
             chosen: ``[B]`` positions of the photos in the training set.
             mirror: ``[B]``, which of them to mirror left to right.
-            seed: Of what is random about them.
+            seeds: ``[B]`` integers, not negative, of what is random about each photo, whatever others are beside it.
         """
         ...
 
@@ -77,16 +81,14 @@ class FeatureSource:
     mirrored: CachedFeatures | None = None
     augmented: tuple[CachedFeatures, ...] = ()
 
-    def read(self, chosen: Tensor, mirror: Tensor, seed: int) -> tuple[Features, None]:
+    def read(self, chosen: Tensor, mirror: Tensor, seeds: Tensor) -> tuple[Features, None]:
         """Return the features of photos."""
         features = self.upright.batch(chosen.tolist())
         if self.mirrored is not None:
             _replace(features, self.mirrored, chosen, mirror)
-        if self.augmented:
-            generator = torch.Generator().manual_seed(seed % 2**63)
-            version = torch.randint(1 + len(self.augmented), (len(chosen),), generator=generator)
-            for number, other in enumerate(self.augmented, 1):
-                _replace(features, other, chosen, version == number)
+        version = seeds % (1 + len(self.augmented))
+        for number, other in enumerate(self.augmented, 1):
+            _replace(features, other, chosen, version == number)
         return features, None
 
 
@@ -154,17 +156,25 @@ class CaptionBatches:
         order, mirror = self._order(epoch)
         whole = order[position * self.size : (position + 1) * self.size]
         chosen = whole[part::parts]
-        rows = self._rows(epoch, chosen)
-        seed = (self.seed * 1_000_003 + epoch) * len(self) + position + part * 1_000_000_007
-        features, pixels = source.read(chosen, mirror[chosen], seed)
+        rows, whole_rows = self._rows(epoch, chosen), self._rows(epoch, whole)
+        words = sum(map(len, whole_rows))
+        seeds = self._seeds(epoch, position, len(whole))[part::parts]
+        features, pixels = source.read(chosen, mirror[chosen], seeds)
         return Batch(
             image_ids=tuple(self.images[index].image_id for index in chosen.tolist()),
             features=features,
             pixels=pixels,
             tokens=self._pad(rows),
             image_share=len(chosen) / len(whole),
-            word_share=sum(map(len, rows)) / sum(map(len, self._rows(epoch, whole))),
+            word_share=sum(map(len, rows)) / words,
+            caption_length=words / len(whole_rows),
+            seeds=tuple(seeds.tolist()),
         )
+
+    def _seeds(self, epoch: int, position: int, photos: int) -> Tensor:
+        """Return a seed for each photo of a whole batch."""
+        seed = (self.seed * 1_000_003 + epoch) * len(self) + position
+        return torch.randint(2**62, (photos,), generator=torch.Generator().manual_seed(seed % 2**63))
 
     def _rows(self, epoch: int, chosen: Tensor) -> list[list[int]]:
         return [row for index in chosen.tolist() for row in self._captions(epoch, index)]

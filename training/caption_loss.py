@@ -1,5 +1,6 @@
 """The loss of a captioning model on a batch, in one module."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -9,11 +10,14 @@ from captioner.model import CaptionModel
 from captioner.tokenizers import Tokenizer
 from captioner.types import DecoderRun, Features
 from training.batches import Batch
+from training.chance import chances
 from training.forcing import force_captions
 from training.objective import attention_penalty, cross_entropy, mean_of_others, scheduled_inputs, self_critical
 from training.phase import PhaseRecipe
 from training.rewards import ENDING, Reward
 from training.rollout import Rollout, Writer
+
+OWN_WORDS, SAMPLES = 1, 2  # purposes of chance
 
 
 class CaptionLoss(nn.Module):
@@ -47,9 +51,7 @@ class CaptionLoss(nn.Module):
         if phase.cross_entropy:
             terms.append(phase.cross_entropy * self._teach(batch, memory, phase, progress))
         if phase.self_critical:
-            terms.append(
-                phase.self_critical * batch.image_share * self._criticise(batch.image_ids, features, memory, phase)
-            )
+            terms.append(phase.self_critical * batch.image_share * self._criticise(batch, features, memory, phase))
         return torch.stack(terms).sum()
 
     def _teach(self, batch: Batch, memory: Any, phase: PhaseRecipe, progress: float) -> Tensor:
@@ -57,23 +59,30 @@ class CaptionLoss(nn.Module):
         read, targets = batch.tokens[:, :-1], batch.tokens[:, 1:]
         pad = self.tokenizer.pad_id
         lengths = (targets != pad).sum(dim=1).view(len(batch.image_ids), -1)  # [B, C]
-        run = self._read(read, lengths, memory, phase.scheduled_sampling * progress)
+        run = self._read(read, lengths, memory, phase.scheduled_sampling * progress, batch.seeds)
         loss = batch.word_share * cross_entropy(run.logits, targets, pad, phase.label_smoothing)
         if phase.attention_penalty and run.attention is not None:
             penalty = attention_penalty(run.attention, targets != pad)
             loss = loss + phase.attention_penalty * batch.image_share * penalty
         return loss
 
-    def _read(self, tokens: Tensor, lengths: Tensor, memory: Any, own_share: float) -> DecoderRun[Any]:
+    def _read(
+        self, tokens: Tensor, lengths: Tensor, memory: Any, own_share: float, seeds: Sequence[int]
+    ) -> DecoderRun[Any]:
         """Read captions ``[R, T]``, some of whose words the decoder replaces by its own."""
         decoder = self.model.decoder
         if not own_share:
             return force_captions(decoder, tokens, lengths, memory)
-        state = decoder.begin(memory, lengths.shape[1])
+        columns, special = lengths.shape[1], self.writer.special
+        chance = chances(seeds, columns, 2 * (self.writer.max_length + 1), OWN_WORDS).unflatten(1, (-1, 2))
+        chance = chance.to(tokens.device)  # [R, max_length + 1, 2], however long the captions beside a photo's are
+        state = decoder.begin(memory, columns)
         logits: list[Tensor] = []
         attention: list[Tensor] = []
         for position, reference in enumerate(tokens.unbind(1)):
-            inputs = scheduled_inputs(reference, logits[-1], own_share) if position else reference
+            inputs = reference
+            if position:
+                inputs = scheduled_inputs(reference, logits[-1], own_share, special, chance[:, position])
             step = decoder.step(inputs, memory, state)
             state = step.state
             logits.append(step.logits)
@@ -81,26 +90,21 @@ class CaptionLoss(nn.Module):
         looked = torch.stack(attention, dim=1) if attention else None
         return DecoderRun(torch.stack(logits, dim=1), looked, state)
 
-    def _criticise(self, images: tuple[int, ...], features: Features, memory: Any, phase: PhaseRecipe) -> Tensor:
+    def _criticise(self, batch: Batch, features: Features, memory: Any, phase: PhaseRecipe) -> Tensor:
         """Return the term of sampled captions."""
+        images = batch.image_ids
         if phase.sampling == "beam":
             rollout = self.writer.beam(features, memory, len(images), phase.samples)
         else:
-            rollout = self.writer.sample(memory, len(images), phase.samples, phase.temperature)
+            chance = chances(batch.seeds, phase.samples, self.writer.max_length + 1, SAMPLES)
+            rollout = self.writer.sample(memory, len(images), phase.samples, phase.temperature, chance)
         rewards = self._rewards(rollout, [image for image in images for _ in range(phase.samples)], phase)
         if phase.baseline == "others":
             baselines = mean_of_others(rewards, phase.samples)
         else:
-            baselines = self._greedy_rewards(memory, images, phase).repeat_interleave(phase.samples)
-        return self_critical(rollout, rewards, baselines)
-
-    def _greedy_rewards(self, memory: Any, images: tuple[int, ...], phase: PhaseRecipe) -> Tensor:
-        """Return the rewards ``[B]`` of the captions that the decoder would write if it did not learn."""
-        training = self.model.decoder.training
-        self.model.decoder.eval()
-        rollout = self.writer.greedy(memory, len(images))
-        self.model.decoder.train(training)
-        return self._rewards(rollout, list(images), phase)
+            greedy = self.writer.greedy(features, len(images))
+            baselines = self._rewards(greedy, list(images), phase).repeat_interleave(phase.samples)
+        return self_critical(rollout, rewards, baselines, batch.caption_length)
 
     def _rewards(self, rollout: Rollout, images: list[int], phase: PhaseRecipe) -> Tensor:
         if self.reward is None:

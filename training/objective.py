@@ -4,7 +4,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from training.rollout import Rollout
+from captioner.decoding import SpecialTokens
+from training.chance import draw
+from training.rollout import IMPOSSIBLE, Rollout
 
 
 def cross_entropy(logits: Tensor, targets: Tensor, pad_id: int, label_smoothing: float) -> Tensor:
@@ -36,19 +38,20 @@ def attention_penalty(attention: Tensor, read: Tensor) -> Tensor:
     return (1 - looked).square().mean()
 
 
-def self_critical(rollout: Rollout, rewards: Tensor, baselines: Tensor) -> Tensor:
-    """Return the mean over all words written of ``-(reward - baseline) * log p``.
+def self_critical(rollout: Rollout, rewards: Tensor, baselines: Tensor, length: float) -> Tensor:
+    """Return the mean over captions of ``-(reward - baseline) * log p``, per word of a caption as long as people's.
 
     Its gradient is that of the expected reward, estimated from samples (Rennie et al. 2017, eq. 8), with the sign
-    turned.
+    turned, over ``length``. Were it divided by the number of words that happen to be written, it would be another one,
+    and parts of a batch, each with its own number, would not add up to the whole.
 
     Args:
         rollout: R sampled captions.
         rewards: ``[R]``.
         baselines: ``[R]``, not a function of the same caption.
+        length: Words of a reference caption, the same for all parts of a batch.
     """
-    advantage = (rewards - baselines).unsqueeze(1)  # [R, 1]
-    return -(advantage * rollout.log_probs).sum() / rollout.written.sum()
+    return -((rewards - baselines) * rollout.log_probs.sum(dim=1)).mean() / length
 
 
 def mean_of_others(rewards: Tensor, each: int) -> Tensor:
@@ -63,13 +66,20 @@ def mean_of_others(rewards: Tensor, each: int) -> Tensor:
     return others.flatten()
 
 
-def scheduled_inputs(tokens: Tensor, logits: Tensor, share: float) -> Tensor:
+def scheduled_inputs(tokens: Tensor, logits: Tensor, share: float, special: SpecialTokens, chance: Tensor) -> Tensor:
     """Return the next inputs ``[R]`` of scheduled sampling: the reference's, or by chance a word of the decoder's own.
+
+    It never reads what it never reads when it captions: a banned token, or ``<END>``. Where it would end, the reference
+    goes on.
 
     Args:
         tokens: ``[R]``, the reference's words.
         logits: ``[R, V]`` of the step before, which the decoder's words are drawn from.
         share: Probability of a word of its own (Bengio et al. 2015).
+        special: The ids of the special tokens.
+        chance: ``[R, 2]`` random numbers from 0 to 1: whether, and which.
     """
-    own = torch.multinomial(logits.detach().float().softmax(dim=1), 1).squeeze(1)
-    return torch.where(torch.rand(len(tokens), device=tokens.device) < share, own, tokens)
+    banned = torch.tensor(special.banned, dtype=torch.long, device=logits.device)
+    words = logits.detach().float().index_fill(1, banned, IMPOSSIBLE).softmax(dim=1)
+    own = draw(words, chance[:, 1])
+    return torch.where((chance[:, 0] < share) & (own != special.eos_id), own, tokens)

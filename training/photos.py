@@ -118,15 +118,16 @@ class AugmentedSource:
     crop: float = 0.8
     colour: float = 0.2
 
-    def read(self, chosen: Tensor, mirror: Tensor, seed: int) -> tuple[None, Tensor]:
-        """Return pixels ``[B, 3, size, size]``, a pure function of the arguments."""
+    def read(self, chosen: Tensor, mirror: Tensor, seeds: Tensor) -> tuple[None, Tensor]:
+        """Return pixels ``[B, 3, size, size]``, each photo's a pure function of its own arguments."""
         photos = self.store.batch(chosen.tolist())
+        how = zip(photos, mirror.tolist(), seeds.tolist(), strict=True)
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed % 2**63)
-            seen = [self._augment(photo, bool(flip)) for photo, flip in zip(photos, mirror, strict=True)]
+            seen = [self._augment(photo, flip, seed) for photo, flip, seed in how]
         return None, _normalised(torch.stack(seen), self.config)
 
-    def _augment(self, photo: Tensor, flip: bool) -> Tensor:
+    def _augment(self, photo: Tensor, flip: bool, seed: int) -> Tensor:
+        torch.default_generator.manual_seed(seed)  # that of the CPU alone
         side = photo.shape[1]
         height, width = (round(side * float(torch.empty(()).uniform_(self.crop, 1))) for _ in range(2))
         top, left = (int(torch.randint(side - length + 1, ())) for length in (height, width))
@@ -162,7 +163,8 @@ class AugmentedPhotos:
         """Return the photos from ``start`` to ``end``; see :class:`training.features.Shown`."""
         seed = self.version * 1_000_003 + start
         coin = torch.rand(end - start, generator=torch.Generator().manual_seed(seed)) < 0.5
-        _, pixels = self.source.read(torch.arange(start, end), coin & self.mirrorable[start:end], seed)
+        seeds = self.version * 1_000_003 + torch.arange(start, end)
+        _, pixels = self.source.read(torch.arange(start, end), coin & self.mirrorable[start:end], seeds)
         return pixels
 
 

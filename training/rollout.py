@@ -1,6 +1,7 @@
 """Captions that a decoder writes itself while it learns, with the log-probabilities that gradients flow through."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ from torch import Tensor
 from captioner.decoders import Decoder
 from captioner.decoding import DecodingOptions, SpecialTokens, search
 from captioner.types import Features
+from training.chance import draw
 
 IMPOSSIBLE = -1e9
 
@@ -50,7 +52,9 @@ class Writer:
         self.special = special
         self.max_length = max_length
 
-    def sample(self, memory: Any, images: int, each: int, temperature: float = 1.0) -> Rollout:
+    def sample(
+        self, memory: Any, images: int, each: int, temperature: float = 1.0, chance: Tensor | None = None
+    ) -> Rollout:
         """Draw some captions of each of B images at random.
 
         Args:
@@ -58,8 +62,12 @@ class Writer:
             images: B.
             each: Captions per image.
             temperature: What the decoder's log-probabilities are divided by; the rollout's are of that policy too.
+            chance: ``[images * each, max_length + 1]``, what each token is drawn by, from 0 up to but not including 1;
+                ``None`` takes new random numbers.
         """
-        return self._write(memory, images, each, temperature)
+        if chance is None:
+            chance = torch.rand(images * each, self.max_length + 1)
+        return self._write(memory, images, each, temperature, chance)
 
     def beam(self, features: Features, memory: Any, images: int, each: int) -> Rollout:
         """Take the best captions of each of B images by beam search, as the decoder finds them without dropout.
@@ -71,11 +79,8 @@ class Writer:
             each: Captions per image, and beams. A search that finds fewer has its last one counted several times.
         """
         options = DecodingOptions(beam_size=each, num_captions=each, max_length=self.max_length)
-        training = self.decoder.training
-        self.decoder.eval()
-        with torch.no_grad():
+        with self._without_dropout():
             found = search(self.decoder, self.decoder.prepare(features), images, self.special, options)
-        self.decoder.train(training)
         rows = [hypotheses[min(row, len(hypotheses) - 1)].tokens for hypotheses in found for row in range(each)]
         return self._read(rows, memory, each)
 
@@ -91,30 +96,43 @@ class Writer:
         log_probs = run.logits.float().log_softmax(dim=2).gather(2, tokens[:, :, None]).squeeze(2)
         return Rollout(tokens, log_probs * written, written)
 
-    @torch.no_grad()
-    def greedy(self, memory: Any, images: int) -> Rollout:
-        """Take the most probable token at every step, for each of B images."""
-        return self._write(memory, images, 1, None)
+    def greedy(self, features: Features, images: int) -> Rollout:
+        """Take the most probable token at every step, for each of B images, as the decoder finds it without dropout.
 
-    def _write(self, memory: Any, images: int, each: int, temperature: float | None) -> Rollout:
-        """Write captions word by word, drawn at a temperature, or the most probable words if there is none."""
+        The images are prepared anew: what they were prepared to while the decoder learns may have lost units.
+        """
+        with self._without_dropout():
+            return self._write(self.decoder.prepare(features), images, 1)
+
+    @contextmanager
+    def _without_dropout(self) -> Iterator[None]:
+        """Let the decoder write as it does when it does not learn."""
+        training = self.decoder.training
+        self.decoder.eval()
+        try:
+            with torch.no_grad():
+                yield
+        finally:
+            self.decoder.train(training)
+
+    def _write(
+        self, memory: Any, images: int, each: int, temperature: float = 1.0, chance: Tensor | None = None
+    ) -> Rollout:
+        """Write captions word by word, drawn by chance ``[R, max_length + 1]``, or the most probable words without."""
         state = self.decoder.begin(memory, each)
         read = torch.full((images * each,), self.special.bos_id, device=self.decoder.device)
         banned = torch.tensor(self.special.banned, device=self.decoder.device)
         alive = torch.ones_like(read, dtype=torch.bool)
         columns = []
-        for _ in range(self.max_length + 1):
+        draws = None if chance is None else chance.to(read.device)
+        for position in range(self.max_length + 1):
             step = self.decoder.step(read, memory, state)
             state = step.state
-            logits = step.logits.float() / (temperature or 1.0)
+            logits = step.logits.float() / temperature
             log_probs = logits.index_fill(1, banned, IMPOSSIBLE).log_softmax(dim=1)  # [R, V]
-            read = log_probs.argmax(dim=1) if temperature is None else _draw(log_probs)
+            read = log_probs.argmax(dim=1) if draws is None else draw(log_probs.detach().exp(), draws[:, position])
             columns.append((read, log_probs.gather(1, read[:, None]).squeeze(1) * alive, alive))
             alive = alive & (read != self.special.eos_id)
             if not bool(alive.any()):
                 break
         return Rollout(*(torch.stack(column, dim=1) for column in zip(*columns, strict=True)))
-
-
-def _draw(log_probs: Tensor) -> Tensor:
-    return torch.multinomial(log_probs.detach().exp(), 1).squeeze(1)

@@ -225,15 +225,28 @@ def test_the_order_depends_on_seed_and_epoch_alone(images: list[CaptionedImage])
 def test_augmented_versions_are_shown_as_often_as_the_photo() -> None:
     versions = [numbered(1, 1), numbered(1, 2), numbered(1, 3)]
     source = FeatureSource(versions[0], numbered(1, -1), tuple(versions[1:]))
-    seen = Counter(
-        int(source.read(torch.tensor([0]), torch.tensor([seed % 2 == 0]), seed)[0].vector) for seed in range(900)
-    )
+    seeds = torch.arange(900)
+    seen = Counter(int(source.read(torch.tensor([0]), seed // 3 % 2 == 0, seed)[0].vector) for seed in seeds.split(1))
     assert set(seen) == {1, -1, 2, 3}
     assert all(abs(count - 300) < 60 for count in (seen[1] + seen[-1], seen[2], seen[3]))
-    again = source.read(torch.tensor([0] * 5), torch.zeros(5, dtype=torch.bool), 3)[0]
-    same = source.read(torch.tensor([0] * 5), torch.zeros(5, dtype=torch.bool), 3)[0]
+    again = source.read(torch.tensor([0] * 5), torch.zeros(5, dtype=torch.bool), torch.arange(5))[0]
+    same = source.read(torch.tensor([0] * 5), torch.zeros(5, dtype=torch.bool), torch.arange(5))[0]
     assert torch.equal(again.require_grid(), same.require_grid())
     assert torch.equal(again.require_grid()[:, 0], again.vector)  # both are of the same version
+
+
+@pytest.mark.parametrize("parts", [2, 3])
+def test_parts_show_what_the_whole_batch_does(images: list[CaptionedImage], parts: int) -> None:
+    batches = Batches(images)
+    versions = tuple(numbered(len(images), factor) for factor in (10, 100))
+    source = replace(batches.numbers, augmented=versions)
+    for position in range(len(batches)):
+        whole = batches.batch(source, 1, position)
+        for part in range(min(parts, batches.photos_at(position))):
+            cut = batches.batch(source, 1, position, part, parts)
+            assert cut.image_ids == whole.image_ids[part::parts]
+            assert torch.equal(batches.vectors(cut), batches.vectors(whole)[part::parts])
+            assert (cut.seeds, cut.caption_length) == (whole.seeds[part::parts], whole.caption_length)
 
 
 def test_captions_that_are_cut_do_not_end() -> None:

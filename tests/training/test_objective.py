@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from captioner.decoding import SpecialTokens
 from training.objective import attention_penalty, cross_entropy, mean_of_others, scheduled_inputs, self_critical
 from training.rollout import Rollout
 from training.schedule import one_cycle
@@ -67,17 +68,50 @@ def test_self_critical_gradient_is_that_of_the_expected_reward() -> None:
     each, images = 5, 40_000
     drawn = torch.multinomial(logits.detach().softmax(0), each * images, replacement=True)
     rollout = Rollout(drawn[:, None], logits.log_softmax(0)[drawn][:, None], torch.ones(len(drawn), 1).bool())
+    length = 0.5  # of people's captions
     rewards = worth[drawn]
     for baselines in (mean_of_others(rewards, each), torch.full_like(rewards, 2.0)):
-        (found,) = torch.autograd.grad(self_critical(rollout, rewards, baselines), logits, retain_graph=True)
-        torch.testing.assert_close(-found, exact, atol=0.03, rtol=0)
+        (found,) = torch.autograd.grad(self_critical(rollout, rewards, baselines, length), logits, retain_graph=True)
+        torch.testing.assert_close(-length * found, exact, atol=0.03, rtol=0)
+
+
+def test_self_critical_gradient_is_that_of_the_expected_reward_of_captions_of_any_length() -> None:
+    """Of a word and the end, where all captions can be counted."""
+    logits = torch.tensor([0.3, -0.2], dtype=torch.float64, requires_grad=True)
+    log_p = logits.log_softmax(0)
+    longest, ways = 3, [[0] * words + [1] for words in range(3)] + [[0, 0, 0]]
+    chances = torch.stack([log_p[way].sum() for way in ways]).exp()
+    rewards = torch.tensor([1.0, 0.0, 4.0, 2.0], dtype=torch.float64)
+    (exact,) = torch.autograd.grad((chances * rewards).sum(), logits, retain_graph=True)
+    written = torch.tensor([[step < len(way) for step in range(longest)] for way in ways])
+    tokens = torch.tensor([way + [1] * (longest - len(way)) for way in ways])
+    counts = 1000 * chances.detach()  # how often each is drawn of a thousand times
+    parts = []
+    for row, count in enumerate(counts):
+        rollout = Rollout(tokens[[row]], log_p[tokens[[row]]] * written[[row]], written[[row]])
+        parts.append(count / 1000 * self_critical(rollout, rewards[[row]], torch.tensor([1.5]), length=2.0))
+    (found,) = torch.autograd.grad(torch.stack(parts).sum(), logits)
+    torch.testing.assert_close(-2.0 * found, exact)
+
+
+SPECIAL = SpecialTokens(bos_id=1, eos_id=2, banned=(0, 1, 3))
 
 
 def test_scheduled_inputs_mix_by_their_share() -> None:
     torch.manual_seed(3)
-    reference = torch.zeros(4000, dtype=torch.long)
-    logits = torch.tensor([-1e9, 0.0, 1.0]).expand(4000, 3)  # never the reference's word
-    own = scheduled_inputs(reference, logits, 0.3)
-    assert float((own > 0).float().mean()) == pytest.approx(0.3, abs=0.04)
-    assert float((own == 2).sum() / (own == 1).sum()) == pytest.approx(np.e, abs=0.5)
-    assert torch.equal(scheduled_inputs(reference, logits, 0.0), reference)
+    reference, chance = torch.full((4000,), 6), torch.rand(4000, 2)
+    logits = torch.tensor([-1e9] * 4 + [0.0, 1.0, -1e9]).expand(4000, 7)  # never the reference's word
+    own = scheduled_inputs(reference, logits, 0.3, SPECIAL, chance)
+    assert float((own != 6).float().mean()) == pytest.approx(0.3, abs=0.04)
+    assert float((own == 5).sum() / (own == 4).sum()) == pytest.approx(np.e, abs=0.5)
+    assert torch.equal(scheduled_inputs(reference, logits, 0.0, SPECIAL, chance), reference)
+
+
+def test_scheduled_inputs_are_words() -> None:
+    """Padding, <START> and <UNK> are never drawn, though they be likely; where <END> is, the reference goes on."""
+    torch.manual_seed(4)
+    reference, chance = torch.full((4000,), 6), torch.rand(4000, 2)
+    logits = torch.tensor([9.0, 9.0, 1.0, 9.0, 0.0, 1.0, -1e9]).expand(4000, 7)
+    own = scheduled_inputs(reference, logits, 1.0, SPECIAL, chance)
+    assert set(own.tolist()) == {4, 5, 6}
+    assert float((own == 6).float().mean()) == pytest.approx(np.e / (2 * np.e + 1), abs=0.04)  # as likely as <END>

@@ -102,11 +102,17 @@ def assert_close(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor])
 TEACH = PhaseRecipe(epochs=1, learning_rate=0.01, attention_penalty=0.3)
 
 
-def test_two_processes_learn_what_one_does(recipe: Recipe) -> None:
+SAMPLE = PhaseRecipe(
+    epochs=1, learning_rate=1e-3, cross_entropy=0.5, scheduled_sampling=1.0, self_critical=1.0, samples=3
+)
+
+
+@pytest.mark.parametrize("phase", [TEACH, SAMPLE])
+def test_two_processes_learn_what_one_does(recipe: Recipe, phase: PhaseRecipe) -> None:
     """14 photos in batches of 4: the last batch has two photos, one for each process."""
-    together = deterministic(replace(recipe, name="together"), TEACH, average=0.8)
+    together = deterministic(replace(recipe, name="together"), phase, average=0.8)
     Launch(together).finish()
-    alone = deterministic(replace(recipe, name="alone"), TEACH, average=0.8)
+    alone = deterministic(replace(recipe, name="alone"), phase, average=0.8)
     trainer = start(alone)
     trainer.run()
     assert_close(weights(together), weights(alone))
@@ -121,6 +127,48 @@ def test_a_batch_in_parts_teaches_what_a_whole_one_does(recipe: Recipe, accumula
     for each in (whole, parts):
         start(each).run()
     assert_close(weights(parts), weights(whole))
+
+
+def worth(images: Sequence[int], captions: Sequence[Sequence[str]], *_: float) -> list[float]:
+    """Reward captions that have little in common with people's."""
+    return [image % 3 + len(set("".join(words))) / 5 for image, words in zip(images, captions, strict=True)]
+
+
+@pytest.mark.parametrize(
+    "phase",
+    [
+        SAMPLE,
+        replace(SAMPLE, cross_entropy=0.0, scheduled_sampling=0.0, sampling="beam"),
+        replace(SAMPLE, baseline="greedy", attention_penalty=0.3),
+    ],
+    ids=["random", "beam", "greedy"],
+)
+def test_parts_of_any_number_of_processes_add_up(
+    recipe: Recipe, phase: PhaseRecipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Gradients are equal, whatever is drawn: also where there are fewer photos than parts."""
+    trainer = start(deterministic(recipe, phase))
+    trainer._prepare()
+    monkeypatch.setattr(trainer.loss, "reward", worth)
+    trainer.progress.phase_epoch = 1  # at the end, where the decoder reads nothing but its own words
+    for parameter in trainer.model.decoder.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)  # so that captions have many lengths
+
+    def gradient(position: int, accumulate: int, size: int) -> torch.Tensor:
+        trainer.progress.position = position
+        trainer.recipe = replace(recipe, training=replace(trainer.recipe.training, accumulate=accumulate))
+        trainer.model.zero_grad()
+        for rank in range(size):
+            trainer.world = World(rank, size)
+            for part in trainer._batch():
+                trainer._loss([part]).backward()  # type: ignore[no-untyped-call]
+        return torch.cat([p.grad.flatten() for p in trainer.model.decoder.parameters() if p.grad is not None])
+
+    for position in (0, 3):  # of four photos and of two
+        whole = gradient(position, 1, 1)
+        assert float(whole.norm()) > 1e-3
+        for accumulate, size in ((2, 1), (3, 1), (1, 2), (1, 3), (2, 2)):
+            torch.testing.assert_close(gradient(position, accumulate, size), whole, atol=1e-5, rtol=1e-3)
 
 
 def test_a_process_without_photos_says_nothing(recipe: Recipe) -> None:

@@ -8,11 +8,13 @@ import torch
 
 from captioner.checkpoint import load_checkpoint
 from captioner.decoders import members_of
+from captioner.decoding import DecodingOptions, search
 from captioner.errors import ConfigError
 from tests.stopping import stop_after
 from training.fit import resume, start
 from training.phase import PhaseRecipe
 from training.recipe import Recipe
+from training.rollout import Rollout
 
 TEACH = PhaseRecipe(epochs=1, learning_rate=0.01, attention_penalty=0.5, scheduled_sampling=0.3)
 TUNE = PhaseRecipe(epochs=1, learning_rate=1e-3, encoder_stage="stride16", encoder_learning_rate=1e-3)
@@ -150,6 +152,34 @@ def test_an_unknown_stage_is_refused(recipe: Recipe) -> None:
     trainer = start(with_phases(recipe, replace(TUNE, encoder_stage="layer9")))
     with pytest.raises(ConfigError, match="no stage 'layer9'"):
         trainer.run()
+
+
+def test_the_greedy_baseline_is_that_of_a_decoder_that_does_not_learn(
+    recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = start(with_phases(recipe, replace(CRITICISE, baseline="greedy", dropout=0.8)))
+    trainer._prepare()
+    for parameter in trainer.model.decoder.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)  # so that captions depend on their image
+    trainer.model.train()
+    written: list[list[list[int]]] = []
+    rewards = trainer.loss._rewards
+
+    def noted(rollout: Rollout, *others: Any) -> torch.Tensor:
+        written.append(rollout.captions())
+        return rewards(rollout, *others)
+
+    monkeypatch.setattr(trainer.loss, "_rewards", noted)
+    [batch] = trainer._batch()
+    trainer._loss([batch])
+    decoder = trainer.model.decoder.eval()
+    assert batch.features is not None
+    options = DecodingOptions(beam_size=1, max_length=recipe.data.max_tokens)
+    memory, special = decoder.prepare(batch.features), trainer.bench.tokenizer.special
+    expected = [hypothesis.tokens for [hypothesis] in search(decoder, memory, 4, special, options)]
+    assert len(set(map(tuple, expected))) > 1
+    longest = recipe.data.max_tokens
+    assert [tuple(caption[:longest]) for caption in written[-1]] == [tuple(tokens[:longest]) for tokens in expected]
 
 
 def test_the_greedy_baseline_needs_no_second_sample(recipe: Recipe) -> None:

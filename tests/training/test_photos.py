@@ -29,26 +29,29 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 def test_without_chance_they_are_what_the_service_sees(photos: list[Path], tmp_path: Path) -> None:
     source = AugmentedSource(store_photos(photos, 64, tmp_path), CONFIG, crop=1.0, colour=0.0)
-    _, pixels = source.read(FIRST_TWO, UPRIGHT, seed=1)
+    _, pixels = source.read(FIRST_TWO, UPRIGHT, torch.tensor([1, 2]))
     expected = ImageTransform(CONFIG).batch([Image.open(photo) for photo in photos[:2]])
     torch.testing.assert_close(pixels, expected, atol=0.02, rtol=0)
-    _, mirrored = source.read(FIRST_TWO, torch.tensor([True, False]), seed=1)
+    _, mirrored = source.read(FIRST_TWO, torch.tensor([True, False]), torch.tensor([1, 2]))
     torch.testing.assert_close(mirrored, torch.stack([pixels[0].flip(2), pixels[1]]))
 
 
 def test_chance_is_a_function_of_the_seed(photos: list[Path], tmp_path: Path) -> None:
     source = AugmentedSource(store_photos(photos, 73, tmp_path), CONFIG)
     before = torch.get_rng_state()
-    one, same, other = (source.read(FIRST_TWO, UPRIGHT, seed)[1] for seed in (7, 7, 8))
+    one, same, other = (source.read(FIRST_TWO, UPRIGHT, torch.tensor(seeds))[1] for seeds in ((7, 9), (7, 9), (8, 9)))
     assert torch.equal(torch.get_rng_state(), before)
     assert one.shape == (2, 3, 64, 64)
     assert torch.equal(one, same)
-    assert not torch.allclose(one, other)
+    assert not torch.allclose(one[0], other[0])
+    assert torch.equal(one[1], other[1])  # whatever is beside it
+    _, alone = source.read(FIRST_TWO[1:], UPRIGHT[1:], torch.tensor([9]))
+    assert torch.equal(one[1:], alone)
 
 
 def test_versions_are_made_of_augmented_photos(photos: list[Path], tmp_path: Path) -> None:
     plain = AugmentedSource(store_photos(photos, 64, tmp_path), CONFIG, crop=1.0, colour=0.0)
-    _, upright = plain.read(torch.arange(3), torch.tensor([False] * 3), seed=0)
+    _, upright = plain.read(torch.arange(3), torch.tensor([False] * 3), torch.arange(3))
     never = torch.tensor([False, True, True])
     seen = set()
     for version in range(1, 9):
