@@ -1,4 +1,4 @@
-"""``python -m captioner caption PHOTO...``: captions of photos."""
+"""``captioner caption PHOTO...``: captions of photos."""
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
@@ -11,7 +11,6 @@ from captioner.errors import OptionError
 from captioner.heatmap import contact_sheet
 from captioner.types import Caption
 
-HELP = "print a caption of each photo"
 EPILOG = """\
 output: one line per caption, the photo's path and the caption with a tab between; with --num-captions above 1
 a third column holds the caption's natural-log probability. With --json: one JSON object per photo and line.
@@ -20,9 +19,9 @@ exit status: 0 if every photo was captioned, 1 if one could not be read (the oth
 same), 2 for a wrong option.
 
 examples:
-  python -m captioner caption holiday/ --json
-  python -m captioner caption photo.jpg --num-captions 3 --groups 3 --diversity 1
-  python -m captioner caption photo.jpg --search sample --temperature 0.7 --seed 1 --beginning "a dog"
+  captioner caption holiday/ --json
+  captioner caption photo.jpg --num-captions 3 --groups 3 --diversity 1
+  captioner caption photo.jpg --search sample --temperature 0.7 --seed 1 --beginning "a dog"
 """
 
 

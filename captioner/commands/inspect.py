@@ -1,4 +1,4 @@
-"""``python -m captioner inspect [FILE]``: what a checkpoint says of itself."""
+"""``captioner inspect [FILE]``: what a checkpoint says of itself."""
 
 import json
 import math
@@ -13,8 +13,6 @@ from captioner.checkpoint import SHIPPED, read_header
 from captioner.commands.output import DONE, say
 from captioner.rounding import SCALE
 
-HELP = "print what a checkpoint says of itself, as JSON"
-EPILOG = None
 
 
 def add_arguments(parser: ArgumentParser) -> None:

@@ -1,4 +1,4 @@
-"""``python -m captioner score PHOTO TEXT...``: how probable the model finds captions that somebody wrote."""
+"""``captioner score PHOTO TEXT...``: how probable the model finds captions that somebody wrote."""
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
@@ -11,14 +11,13 @@ from captioner.heatmap import contact_sheet
 from captioner.predictor import CaptionPredictor
 from captioner.types import Caption
 
-HELP = "print how probable the model finds captions that you wrote"
 EPILOG = """\
 output: one line per text, in the order given: its natural-log probability, a tab, the text as the model read
 it. With --words each is followed by a line per word: an empty column, the word's log-probability given the
 words before it, the word, and "unknown" behind a word that the vocabulary lacks, whose probability is that of
 any rare word. The words leave out the caption's ending, which the total counts. With --json: one JSON object.
 
-The most probable text first:  python -m captioner score photo.jpg "a cat" "a dog" | sort -rn
+The most probable text first:  captioner score photo.jpg "a cat" "a dog" | sort -rn
 """
 
 

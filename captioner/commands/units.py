@@ -1,4 +1,4 @@
-"""``python -m captioner units PHOTO --out OUT.png``: what single gates and states did at each word."""
+"""``captioner units PHOTO --out OUT.png``: what single gates and states did at each word."""
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable, Mapping
@@ -14,7 +14,6 @@ from captioner.errors import OptionError
 from captioner.types import Caption
 from captioner.units import Unit, choose_units, unit_plot, unit_rows
 
-HELP = "draw what single gates and states of the network did at each word"
 EPILOG = """\
 Each unit is a row that repeats the caption, each word on the colour of the unit's activation: from blue, -1,
 over white, 0, to red, 1; for gates from white, 0, closed, to green, 1, open. Wider ranges stand in the legend.
