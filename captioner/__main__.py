@@ -25,7 +25,7 @@ COMMANDS = {
     "inspect": "print what a checkpoint says of itself, as JSON",
 }
 GROUP = "captioner.commands"  # of the entry points
-# The programs that come with the library: what they do, and their package, to be told where no entry point is installed.
+# The programs that come with the library: what they do, and their package, to be told if no entry point is installed.
 PROGRAMS = {
     "serve": ("answer requests over HTTP, and serve the web page", "service"),
     "train": ("train models, measure them, and look into them", "training"),

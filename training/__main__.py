@@ -19,6 +19,7 @@ COMMANDS = {
     "prepare": "download and unpack MS-COCO; stopped or broken off, the same command goes on",
     "check": "report missing and unreadable photos, leakage, caption lengths, unknown words, and what to do about them",
     "evaluate": "score a checkpoint's captions",
+    "caption": "caption a list of photos without references, as COCO's evaluation server takes it",
     "join": "join models that were trained apart to an ensemble",
     "calibrate": "fit confidences of words and captions, and say how far they hold on other photos",
     "sample": "let a language model write",

@@ -12,7 +12,6 @@ from training.errors import DataError
 from training.recipe import PARTS, load_recipe
 
 
-
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the command's arguments."""
     source = parser.add_mutually_exclusive_group(required=True)

@@ -9,7 +9,6 @@ from training.recipe import Recipe
 from training.world import join_world
 
 
-
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the command's arguments."""
     add_source(parser)

@@ -7,7 +7,6 @@ from training.concepts.fit import resume_concepts, start_concepts
 from training.concepts.recipe import ConceptRecipe
 
 
-
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the command's arguments."""
     add_source(parser)

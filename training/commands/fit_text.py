@@ -7,7 +7,6 @@ from training.language.fit import resume_text, start_text
 from training.language.recipe import LanguageRecipe
 
 
-
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the command's arguments."""
     add_source(parser)

@@ -11,7 +11,6 @@ from training.language.model import load_language_model
 from training.language.text import read_text
 
 
-
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument("file", metavar="FILE", type=Path, help="a language model, such as runs/NAME/best.safetensors")
