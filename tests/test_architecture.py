@@ -23,7 +23,8 @@ FORBIDDEN = {
 }
 # Modules of the standard library that Windows does not have.
 POSIX = (
-    "crypt", "curses", "fcntl", "grp", "nis", "posix", "pty", "pwd", "readline", "resource", "spwd", "syslog", "termios", "tty",
+    "crypt", "curses", "fcntl", "grp", "nis", "posix", "pty", "pwd", "readline", "resource", "spwd", "syslog",
+    "termios", "tty",
 )  # fmt: skip
 
 

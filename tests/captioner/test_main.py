@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from captioner import __version__
 from captioner import __main__ as program
+from captioner import __version__
 from captioner.__main__ import COMMANDS, PROGRAMS, main
 from training.__main__ import main as training_main
 
