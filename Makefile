@@ -3,13 +3,13 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: serve test lint types browser clean
+.PHONY: serve test lint types tools clean
 .DEFAULT_GOAL := serve
 
 serve: $(VENV)/serve.installed
-	$(BIN)/python -m service
+	$(BIN)/captioner serve
 
-test: $(VENV)/dev.installed browser lint types
+test: $(VENV)/dev.installed tools lint types
 	$(BIN)/python -m pytest
 
 lint: $(VENV)/dev.installed
@@ -30,13 +30,9 @@ $(VENV)/dev.installed: requirements.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	touch $@
 
-# The browser tests drive the system's Chromium.
-browser:
-	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || { \
-	  command -v apt-get >/dev/null || { echo "install Chromium for the browser tests"; exit 1; }; \
-	  [ "$$(id -u)" = 0 ] || sudo=sudo; \
-	  $$sudo apt-get update -qq && $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium; \
-	}
+# Chromium, nginx, promtool and Java, from Debian if they are missing.
+tools:
+	@.ci/tools
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

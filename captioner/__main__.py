@@ -1,19 +1,37 @@
-"""The command line: ``python -m captioner COMMAND``; the commands are in :mod:`captioner.commands`."""
+"""The program ``captioner``, which is ``python -m captioner``, too.
 
-import argparse
+Its own commands are in :mod:`captioner.commands`. Other packages add theirs as entry points of the group
+``captioner.commands``, each a module with what :class:`captioner.commands.parser.Command` asks for; so the library need
+not know them, and nothing heavy is imported before it is asked for.
+"""
+
 import contextlib
 import os
 import sys
 from collections.abc import Sequence
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from typing import cast
 
 from captioner import __version__
-from captioner.commands import caption, inspect, score, units
-from captioner.commands.output import FAILED, complain
-from captioner.errors import CaptionerError, OptionError
+from captioner.commands.parser import Command, CommandParser, add_commands
+from captioner.errors import CaptionerError, ConfigError, OptionError
 from captioner.memory import keep_freed_memory
 
-COMMANDS = {"caption": caption, "score": score, "units": units, "inspect": inspect}
-USAGE, BROKEN_PIPE, INTERRUPTED = 2, 141, 130  # 128 + SIGPIPE and 128 + SIGINT, as shells report them
+COMMANDS = {
+    "caption": "print a caption of each photo",
+    "score": "print how probable the model finds captions that you wrote",
+    "units": "draw what single gates and states of the network did at each word",
+    "inspect": "print what a checkpoint says of itself, as JSON",
+}
+GROUP = "captioner.commands"  # of the entry points
+# The programs that come with the library: what they do, and their package, to be told if no entry point is installed.
+PROGRAMS = {
+    "serve": ("answer requests over HTTP, and serve the web page", "service"),
+    "train": ("train models, measure them, and look into them", "training"),
+}
+FAILED, USAGE = 1, 2
+BROKEN_PIPE, INTERRUPTED = 141, 130  # 128 + SIGPIPE and 128 + SIGINT, as shells report them
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -23,8 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: The arguments after the program's name; those of the process if ``None``.
     """
     keep_freed_memory()
-    arguments = _parser().parse_args(argv)
     try:
+        arguments = _parser().parse_args(argv)
         status: int = arguments.run(arguments)
         sys.stdout.flush()  # so that a closed pipe shows here, not when the interpreter ends
     except KeyboardInterrupt:
@@ -33,26 +51,40 @@ def main(argv: Sequence[str] | None = None) -> int:
         _silence_stdout()
         return BROKEN_PIPE
     except (CaptionerError, OSError) as error:
-        complain(str(error))
+        print(f"captioner: {_told(error)}", file=sys.stderr)
         return USAGE if isinstance(error, OptionError) else FAILED
     return status
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="captioner", description="Describe photos in words.")
+def _told(error: Exception) -> str:
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
+
+
+def _parser() -> CommandParser:
+    parser = CommandParser(prog="captioner", description="Describe photos in words.")
     parser.add_argument("--version", action="version", version=f"captioner {__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for name, command in COMMANDS.items():
-        added = commands.add_parser(
-            name,
-            help=command.HELP,
-            description=f"{command.HELP[0].upper()}{command.HELP[1:]}.",
-            epilog=command.EPILOG,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        command.add_arguments(added)
-        added.set_defaults(run=command.run)
+    programs = {name: text for name, (text, _) in PROGRAMS.items()}
+    further = {
+        entry.name: f"a command of {entry.dist.name if entry.dist else entry.value}"
+        for entry in entry_points(group=GROUP)
+    }
+    add_commands(parser, further | COMMANDS | programs, _load)
     return parser
+
+
+def _load(name: str) -> Command:
+    if name in COMMANDS:
+        return cast("Command", import_module(f"captioner.commands.{name}"))
+    entry: EntryPoint | None = next(iter(entry_points(group=GROUP, name=name)), None)
+    if entry is None:
+        package = PROGRAMS[name][1]
+        raise ConfigError(
+            f"no installed package offers {name}. If the package {package} is there, this is "
+            f"python -m {package}; pip install . (in a checkout pip install -e .) makes it a command of captioner"
+        )
+    return cast("Command", entry.load())
 
 
 def _silence_stdout() -> None:

@@ -1,9 +1,11 @@
-"""``python -m service``: serve at once, load the model meanwhile, and stop when told to."""
+"""``captioner serve``, which is ``python -m service``, too: serve, load the model meanwhile, and stop when told to."""
 
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from captioner.checkpoint import read_header
 from captioner.errors import CaptionerError
@@ -14,7 +16,7 @@ from service.lifecycle import FAILED, Life
 from service.logs import start_logging
 from service.metrics import Metrics
 from service.server import addresses, open_server
-from service.settings import read_settings
+from service.settings import Settings, add_flags, read_settings, settings_from
 from service.telemetry import equip
 
 # After how long a thread that computes in Python gives way to another, in seconds. The model's thread asks for its turn
@@ -22,13 +24,27 @@ from service.telemetry import equip
 SWITCH_SECONDS = 0.0005
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add a flag for each setting."""
+    add_flags(parser)
+
+
+def run(arguments: Namespace) -> int:
     """Serve until Ctrl-C or SIGTERM, and return the exit status."""
+    return _serve(partial(settings_from, vars(arguments)))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Read the command line, serve until Ctrl-C or SIGTERM, and return the exit status."""
     keep_freed_memory()
+    return _serve(partial(read_settings, argv))
+
+
+def _serve(read: Callable[[Mapping[str, str]], Settings]) -> int:
     sys.setswitchinterval(SWITCH_SECONDS)
     metrics = Metrics()
     try:
-        settings = read_settings(argv, os.environ)
+        settings = read(os.environ)
         start_logging(settings)
         read_header(settings.checkpoint)  # so that a wrong name is told at once
         engine = Engine(settings, metrics)

@@ -2,10 +2,11 @@
 
 import argparse
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from captioner.commands.parser import CommandParser
 from captioner.decoding import MAX_BEAM_SIZE, MAX_LENGTH, DecodingOptions
 from captioner.errors import ConfigError
 
@@ -21,8 +22,11 @@ def _truth(text: str) -> bool:
     return text == "true"
 
 
-def _row(meaning: str, read: Callable[[str], Any] = int) -> dict[str, Any]:
-    return {"meaning": meaning, "read": read}
+METAVARS: Mapping[Callable[[str], Any], str] = {int: "N", Path: "FILE", _truth: "true|false"}
+
+
+def _row(meaning: str, read: Callable[[str], Any] = int, choices: Sequence[str] = ()) -> dict[str, Any]:
+    return {"meaning": meaning, "read": read, "choices": "|".join(choices)}
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,7 @@ class Settings:
     """How the service runs.
 
     Each field is also the environment variable ``CAPTIONER_<FIELD>`` and the flag ``--<field>`` of
-    ``python -m service``, whose ``--help`` prints this table.
+    ``captioner serve``, whose ``--help`` prints this table.
     """
 
     host: str = field(default="127.0.0.1", metadata=_row("address to listen on; 0.0.0.0 is every one", str))
@@ -63,8 +67,10 @@ class Settings:
     max_length: int = field(default=20, metadata=_row("most words of a caption when a request does not say"))
     metrics: bool = field(default=True, metadata=_row("whether /metrics answers, for Prometheus", _truth))
     tracing: bool = field(default=False, metadata=_row("whether traces are sent, by OpenTelemetry", _truth))
-    log_format: str = field(default="text", metadata=_row("form of the log: text or json", str))
-    log_level: str = field(default="info", metadata=_row("least event to log: debug, info, warning or error", str))
+    log_format: str = field(default="text", metadata=_row("form of the log: text or json", str, LOG_FORMATS))
+    log_level: str = field(
+        default="info", metadata=_row("least event to log: debug, info, warning or error", str, LOG_LEVELS)
+    )
 
     max_words: int = field(default=1000, metadata=_row("most words that a request may ask for"))
     max_images: int = field(default=8, metadata=_row("most photos in one request"))
@@ -146,7 +152,20 @@ def read_settings(argv: Sequence[str] | None, environ: Mapping[str, str]) -> Set
         ConfigError: If a value does not fit, with the name of its source.
         OptionError: If a default of the search is out of range.
     """
-    flags = vars(_parser().parse_args(argv))
+    return settings_from(vars(_parser().parse_args(argv)), environ)
+
+
+def settings_from(flags: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
+    """Read the settings from flags that are parsed already, as :func:`read_settings` does.
+
+    Args:
+        flags: The text of each flag by the name of its setting, ``None`` if it was not given.
+        environ: The environment variables.
+
+    Raises:
+        ConfigError: If a value does not fit, with the name of its source.
+        OptionError: If a default of the search is out of range.
+    """
     values = {}
     for row in fields(Settings):
         for source, text in (
@@ -160,12 +179,22 @@ def read_settings(argv: Sequence[str] | None, environ: Mapping[str, str]) -> Set
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m service", description="Serve captions and the web page.")
+    parser = CommandParser(prog="python -m service", description="Serve captions and the web page.")
+    add_flags(parser)
+    return parser
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Add a flag for each setting."""
+    parser.usage = "%(prog)s [--FLAG VALUE]..."  # all of them would fill the screen before any error
     for row in fields(Settings):
         default = "none" if row.default is None else str(row.default).lower() if row.type is bool else row.default
         text = f"{row.metadata['meaning']} (default: {default}; or set {_variable(row.name)})"
-        parser.add_argument(_flag(row.name), help=text, metavar="N" if row.metadata["read"] is int else "TEXT")
-    return parser
+        parser.add_argument(_flag(row.name), help=text, metavar=_metavar(row))
+
+
+def _metavar(row: Field[Any]) -> str:
+    return row.metadata.get("choices") or METAVARS.get(row.metadata["read"], "TEXT")
 
 
 def _flag(name: str) -> str:

@@ -1,6 +1,9 @@
 """Imports point one way: the rooms of docs/architecture.md, proved by walking the syntax trees."""
 
 import ast
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -18,6 +21,11 @@ FORBIDDEN = {
     "service": {"training", "pycocotools", "pycocoevalcap"},
     "training": {"service", "flask", "waitress", "werkzeug"},
 }
+# Modules of the standard library that Windows does not have.
+POSIX = (
+    "crypt", "curses", "fcntl", "grp", "nis", "posix", "pty", "pwd", "readline", "resource", "spwd", "syslog",
+    "termios", "tty",
+)  # fmt: skip
 
 
 def imports(path: Path) -> set[str]:
@@ -47,6 +55,38 @@ def test_packages_keep_to_their_side(package: str) -> None:
     for path in sources(package):
         crossing = {name.split(".")[0] for name in imports(path)} & FORBIDDEN[package]
         assert not crossing, f"{path.relative_to(ROOT)} imports {crossing}"
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_nothing_is_imported_that_only_some_systems_have(package: str) -> None:
+    for path in sources(package):
+        lacking = {name.split(".")[0] for name in imports(path)} & set(POSIX)
+        assert not lacking, f"{path.relative_to(ROOT)} imports {lacking}, which Windows does not have"
+
+
+# Whoever else imports them knows what to do without; torch's own modules are left alone.
+WITHOUT_POSIX = """
+import builtins, importlib, pkgutil, sys
+kept = builtins.__import__
+def windows(name, globals=None, *arguments, **options):
+    package = ((globals or {{}}).get("__name__") or "").split(".")[0]
+    if name in {missing} and package in {packages}:
+        raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+    return kept(name, globals, *arguments, **options)
+builtins.__import__ = windows
+for package in {ours}:
+    for module in pkgutil.walk_packages(importlib.import_module(package).__path__, package + "."):
+        importlib.import_module(module.name)
+"""
+
+
+def test_everything_can_be_imported_without_what_only_some_systems_have() -> None:
+    code = WITHOUT_POSIX.format(missing=POSIX, packages=(*PACKAGES, "filelock"), ours=PACKAGES)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT, env=environment
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_every_module_of_the_library_has_a_place() -> None:

@@ -6,8 +6,11 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
+from captioner.__main__ import PROGRAMS
 from captioner.__main__ import _parser as captioner_parser
+from captioner.predictor import CaptionPredictor
 from service.adapters.hugging_face import NAMES
 from service.heatmaps import DEFAULTS
 from service.options import CAPTIONS, DECODING, HEATMAPS, SCORES
@@ -29,10 +32,17 @@ def page_id(page: Path) -> str:
 
 
 def commands(page: Path) -> list[list[str]]:
-    """Return the `python -m` commands of a page's code blocks, continued lines joined."""
+    """Return the commands of a page's code blocks as package and arguments, continued lines joined."""
     blocks = "\n".join(re.findall(r"```\w*\n(.*?)```", text(page), re.DOTALL)).replace("\\\n", " ")
     lines = (line.split("#")[0].strip().removeprefix("$ ") for line in blocks.splitlines())
-    return [shlex.split(line) for line in lines if re.match(r"(\S*/)?python -m (captioner|service|training) ", line)]
+    found = []
+    for line in lines:
+        if match := re.match(r"(?:.*\| *)?(?:\S*/)?(?:python -m (captioner|service|training)|captioner) (.*)", line):
+            package, arguments = match[1] or "captioner", shlex.split(re.split(" [<|] ", match[2])[0])
+            if package == "captioner" and arguments[0] in PROGRAMS:
+                package = PROGRAMS[arguments.pop(0)][1]
+            found.append([package, *arguments])
+    return found
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_id)
@@ -44,9 +54,28 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=page_id)
 def test_commands_parse(page: Path) -> None:
-    for command in commands(page):
-        arguments = [word for word in command[3:] if word not in {"[", "]"}]
-        PARSERS[command[2]]().parse_args(arguments)
+    for package, *arguments in commands(page):
+        PARSERS[package]().parse_args([word for word in arguments if word not in {"[", "]"}])
+
+
+def test_the_readme_s_commands_are_found() -> None:
+    assert {"captioner", "service", "training"} <= {package for package, *_ in commands(ROOT / "README.md")}
+
+
+@pytest.fixture(scope="module")
+def units() -> dict[str, int]:
+    """How many units there are of each name in the shipped model."""
+    score = CaptionPredictor.from_checkpoint().score(Image.new("RGB", (32, 32)), "a dog", activations=True)
+    return {name: values.shape[1] for name, values in (score.activations or {}).items()}
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/http-api.md"])
+def test_units_that_are_named_are_those_of_the_shipped_model(name: str, units: dict[str, int]) -> None:
+    gates = {unit.rpartition(".")[2] for unit in units}
+    named = re.findall(rf"\b((?:\w+\.)*\w+\.\d+\.(?:{'|'.join(gates)}))(?::(\d+))?", text(ROOT / name))
+    assert named
+    for unit, index in named:
+        assert int(index or 0) < units.get(unit, 0), f"{unit}:{index}; there are {', '.join(units)}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_id)

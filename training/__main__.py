@@ -1,63 +1,78 @@
-"""``python -m training``: train a model, measure one, or look into one."""
+"""Train a model, measure one, or look into one: ``captioner train``, which is ``python -m training``, too."""
 
-import argparse
 import sys
+from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
+from importlib import import_module
+from typing import cast
 
+from captioner.commands.parser import Command, CommandParser, add_commands
 from captioner.errors import CaptionerError
 from captioner.memory import keep_freed_memory
-from training.commands import (
-    calibrate,
-    check,
-    evaluate,
-    fit,
-    fit_concepts,
-    fit_text,
-    gradients,
-    join,
-    prepare,
-    sample,
-    units,
-)
+from training.errors import TrainingError
 
 COMMANDS = {
-    "fit": fit,
-    "fit-concepts": fit_concepts,
-    "fit-text": fit_text,
-    "prepare": prepare,
-    "check": check,
-    "evaluate": evaluate,
-    "join": join,
-    "calibrate": calibrate,
-    "sample": sample,
-    "units": units,
-    "gradients": gradients,
+    "fit": "train a model by a recipe; Ctrl-C stops it so that it can be resumed",
+    "fit-concepts": "teach an encoder the words of captions, for a fit to start from; "
+    "Ctrl-C stops it so that it can be resumed",
+    "fit-text": "train a language model on plain text; Ctrl-C stops it so that it can be resumed",
+    "prepare": "download and unpack MS-COCO; stopped or broken off, the same command goes on",
+    "check": "report missing and unreadable photos, leakage, caption lengths, unknown words, and what to do about them",
+    "evaluate": "score a checkpoint's captions",
+    "caption": "caption a list of photos without references, as COCO's evaluation server takes it",
+    "join": "join models that were trained apart to an ensemble",
+    "calibrate": "fit confidences of words and captions, and say how far they hold on other photos",
+    "sample": "let a language model write",
+    "units": "draw what single gates and states of a language model do while it reads a text",
+    "gradients": "measure and draw how gradients fade on their way back through fresh recurrent cells",
 }
 
 
-def parser() -> argparse.ArgumentParser:
-    """Return the parser of the command line."""
-    top = argparse.ArgumentParser(prog="python -m training", description=__doc__)
-    commands = top.add_subparsers(required=True)
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the commands, as those of a program or of one of its commands."""
+    add_commands(parser, COMMANDS, _load, run_as="run_command")
 
-    for name, command in COMMANDS.items():
-        added = commands.add_parser(
-            name, help=command.HELP, description=f"{command.HELP[0].upper()}{command.HELP[1:]}."
-        )
-        command.add_arguments(added)
-        added.set_defaults(run=command.run)
+
+def run(arguments: Namespace) -> int:
+    """Run the command that the arguments name; return the exit status."""
+    try:
+        return int(arguments.run_command(arguments))
+    except (CaptionerError, OSError) as error:
+        return _failed(error)
+
+
+def parser() -> CommandParser:
+    """Return the parser of the command line."""
+    top = CommandParser(prog="python -m training", description="Train a model, measure one, or look into one.")
+    add_arguments(top)
     return top
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return its exit status."""
     keep_freed_memory()
-    args = parser().parse_args(argv)
     try:
-        return int(args.run(args))
-    except (CaptionerError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+        args = parser().parse_args(argv)
+    except CaptionerError as error:
+        return _failed(error)
+    return run(args)
+
+
+def _load(name: str) -> Command:
+    try:
+        return cast("Command", import_module(f"training.commands.{name.replace('-', '_')}"))
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] in {"captioner", "training"}:
+            raise
+        raise TrainingError(
+            f"{name} needs {error.name}, which is not installed; pip install 'captioner[training]' "
+            "(in a checkout: pip install -e '.[training]') installs all that training needs"
+        ) from None
+
+
+def _failed(error: Exception) -> int:
+    print(f"error: {error}", file=sys.stderr)
+    return 1
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
 """What the caches of features and of photos share."""
 
-import fcntl
 import hashlib
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import FileLock, Timeout
 from PIL import Image
 from tqdm import tqdm
 
@@ -19,13 +19,16 @@ from training.errors import DataError
 def locked(folder: Path) -> Iterator[None]:
     """Hold a folder, waiting while another process does; whatever ends a process, its hold ends with it."""
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            tqdm.write(f"waiting for another process that builds {folder}", file=sys.stderr)
-            fcntl.flock(file, fcntl.LOCK_EX)
+    lock = FileLock(folder / "lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        tqdm.write(f"waiting for another process that builds {folder}", file=sys.stderr)
+        lock.acquire()
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def hash_photos(digest: "hashlib._Hash", photos: Iterable[Path]) -> None:

@@ -1,28 +1,29 @@
-"""``python -m captioner caption PHOTO...``: captions of photos."""
+"""``captioner caption PHOTO...``: captions of photos."""
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
 from captioner.commands.options import add_decoding, add_model, decoding_options, load_model
-from captioner.commands.output import DONE, FAILED, complain, json_line, say, shown
-from captioner.commands.photos import find_photos, picture_files, read_photos
+from captioner.commands.output import DONE, FAILED, escaped, json_line, say, shown
+from captioner.commands.photos import Source, find_photos, picture_files, read_photos
 from captioner.errors import OptionError
 from captioner.heatmap import contact_sheet
 from captioner.types import Caption
 
-HELP = "print a caption of each photo"
 EPILOG = """\
 output: one line per caption, the photo's path and the caption with a tab between; with --num-captions above 1
-a third column holds the caption's natural-log probability. With --json: one JSON object per photo and line.
+a third column holds the caption's natural-log probability. Of the path, backslashes, tabs and line feeds are
+written \\\\, \\t and \\n. With --json: one JSON object per photo and line. What was skipped goes to standard error.
 
 exit status: 0 if every photo was captioned, 1 if one could not be read (the others are captioned all the
 same), 2 for a wrong option.
 
 examples:
-  python -m captioner caption holiday/ --json
-  python -m captioner caption photo.jpg --num-captions 3 --groups 3 --diversity 1
-  python -m captioner caption photo.jpg --search sample --temperature 0.7 --seed 1 --beginning "a dog"
+  captioner caption holiday/ --recursive --json
+  curl -L https://example.org/dog.jpg | captioner caption -
+  captioner caption photo.jpg --num-captions 3 --groups 3 --diversity 1
+  captioner caption photo.jpg --search sample --temperature 0.7 --seed 1 --beginning "a dog"
 """
 
 
@@ -32,19 +33,18 @@ def add_arguments(parser: ArgumentParser) -> None:
         "photos",
         metavar="PHOTO",
         nargs="+",
-        type=Path,
-        help="an image file, or a folder, which stands for the images in it, sorted by name, without those "
-        "in its subfolders",
+        help="an image file; or - for one from standard input; or a folder, which stands for the images in it, "
+        "sorted by name, without those in its subfolders",
     )
+    parser.add_argument("--recursive", action="store_true", help="of a folder, also the images in its subfolders")
     add_model(parser)
     parser.add_argument("--json", action="store_true", help="print JSON, with words, probabilities and attention")
     parser.add_argument("--activations", action="store_true", help="add to the JSON what every gate and state did")
     parser.add_argument(
         "--heatmap",
         metavar="OUT",
-        type=Path,
         help="draw where the model looked for each word of the best caption: for a single photo in OUT.png; "
-        "without that suffix, OUT is a folder that gets a PNG named after each photo",
+        "a name without an ending is a folder, which gets a PNG named after each photo",
     )
     add_decoding(parser)
 
@@ -54,35 +54,33 @@ def run(arguments: Namespace) -> int:
     options = decoding_options(arguments)
     if arguments.activations and not arguments.json:
         raise OptionError("--activations are printed as JSON only; add --json")
-    paths, empty = find_photos(arguments.photos)
-    files = _heatmap_files(arguments.heatmap, paths)
-    for folder in empty:
-        complain(f"{shown(folder)}: no images in this folder")
-    if not paths:
+    sources, complete = find_photos(arguments.photos, recursive=arguments.recursive)
+    files = _heatmap_files(arguments.heatmap, sources)
+    if not sources:
         return FAILED
     predictor = load_model(arguments)
     done = 0
-    for photos in read_photos(paths):
+    for photos in read_photos(sources):
         images = [photo.image for photo in photos]
         found = predictor.captions(images, options, activations=arguments.activations)
         for photo, captions in zip(photos, found, strict=True):
             if arguments.json:
-                say(json_line(photo.path, photo.image, captions))
+                say(json_line(photo.source, photo.image, captions))
             else:
-                say(_lines(photo.path, captions, columns=2 if options.num_captions == 1 else 3))
+                say(_lines(photo.source, captions, columns=2 if options.num_captions == 1 else 3))
             if files:
-                contact_sheet(photo.image, captions[0]).save(files[photo.path])
+                contact_sheet(photo.image, captions[0]).save(files[photo.source])
         done += len(photos)
-    return FAILED if empty or done < len(paths) else DONE
+    return DONE if complete and done == len(sources) else FAILED
 
 
-def _heatmap_files(out: Path | None, paths: Sequence[Path]) -> dict[Path, Path]:
+def _heatmap_files(out: str | None, sources: Sequence[Source]) -> dict[Source, Path]:
     if out is None:
         return {}
-    files = picture_files("--heatmap", out, [path.name for path in paths], paths)
-    return dict(zip(paths, files, strict=True))
+    files = picture_files("--heatmap", out, [source.name for source in sources], sources)
+    return dict(zip(sources, files, strict=True))
 
 
-def _lines(path: Path, captions: Sequence[Caption], columns: int) -> str:
-    rows = [[shown(path), caption.text, f"{caption.log_prob:.4f}"] for caption in captions]
+def _lines(source: Source, captions: Sequence[Caption], columns: int) -> str:
+    rows = [[shown(source), escaped(caption.text), f"{caption.log_prob:.4f}"] for caption in captions]
     return "\n".join("\t".join(row[:columns]) for row in rows)

@@ -1,25 +1,22 @@
-"""``python -m captioner inspect [FILE]``: what a checkpoint says of itself."""
+"""``captioner inspect [FILE]``: what a checkpoint says of itself."""
 
 import json
 import math
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from safetensors import safe_open
 
 from captioner.checkpoint import SHIPPED, read_header
+from captioner.commands.options import local_file
 from captioner.commands.output import DONE, say
 from captioner.rounding import SCALE
-
-HELP = "print what a checkpoint says of itself, as JSON"
-EPILOG = None
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument("checkpoint", metavar="FILE", nargs="?", type=Path, help="default: the shipped model")
+    parser.add_argument("checkpoint", metavar="FILE", nargs="?", type=local_file, help="default: the shipped model")
 
 
 def run(arguments: Namespace) -> int:

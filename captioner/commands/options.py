@@ -1,6 +1,6 @@
 """The options that commands share: the model, and a flag for each field of the decoding options."""
 
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,6 +80,7 @@ def decoding_options(arguments: Namespace) -> DecodingOptions:
     """
     given = given_decoding(arguments)
     if given.get("search", DEFAULTS.search) == "beam":
+        _check_count(given)
         groups = max(1, given.get("groups", DEFAULTS.groups))
         beams = max(DEFAULTS.beam_size, given.get("num_captions", DEFAULTS.num_captions))
         beams = -(-beams // groups) * groups
@@ -87,9 +88,29 @@ def decoding_options(arguments: Namespace) -> DecodingOptions:
     return DecodingOptions(**given)
 
 
+def _check_count(given: Mapping[str, Any]) -> None:
+    """Refuse a number of captions with the range that holds when the beam is as wide as it must be."""
+    count = given.get("num_captions", DEFAULTS.num_captions)
+    if "beam_size" not in given and not 1 <= count <= MAX_BEAM_SIZE:
+        raise OptionError(f"num_captions is {count}; it must be between 1 and {MAX_BEAM_SIZE}")
+
+
+def local_file(text: str) -> Path:
+    """Return the path of a file, for a parser.
+
+    Raises:
+        ArgumentTypeError: If it is an address of the web.
+    """
+    if "://" in text:
+        raise ArgumentTypeError(
+            f"{text} is an address; nothing is fetched from the web: download it, and name the file"
+        )
+    return Path(text)
+
+
 def add_model(parser: ArgumentParser) -> None:
     """Add the flag that chooses the model."""
-    parser.add_argument("--checkpoint", metavar="FILE", type=Path, help="the model; default: the shipped one")
+    parser.add_argument("--checkpoint", metavar="FILE", type=local_file, help="the model; default: the shipped one")
 
 
 def load_model(arguments: Namespace) -> CaptionPredictor:

@@ -1,10 +1,11 @@
 """What commands print: lines, complaints, and captions as JSON."""
 
 import json
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,12 @@ from captioner.types import Caption
 DONE, FAILED = 0, 1  # exit status
 ATTENTION_DIGITS, ACTIVATION_DIGITS = 6, 4  # decimals in JSON
 
+# What would end a line or a column, or command a terminal, by its code point.
+ESCAPES = MappingProxyType(
+    {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
+    | {0x09: "\\t", 0x0A: "\\n", 0x0D: "\\r", 0x2028: "\\u2028", 0x2029: "\\u2029"}
+)
+
 
 def say(line: str) -> None:
     """Print a line, around a progress bar if there is one."""
@@ -28,12 +35,22 @@ def complain(message: str) -> None:
     tqdm.write(f"captioner: {message}", file=sys.stderr)
 
 
-def shown(path: Path) -> str:
-    """Return a path as text that can be printed, even if its name is not valid Unicode."""
-    return str(path).encode("utf-8", "backslashreplace").decode("utf-8")
+def shown(path: object) -> str:
+    r"""Return a path as text for one column of one line, whatever its name holds.
+
+    Line feeds, tabs and other control characters, and bytes that are no Unicode, are written as ``\n``, ``\t``,
+    ``\x1b``, ``\udcff``; and a backslash as two, where it is no separator.
+    """
+    text = str(path) if os.sep == "\\" else str(path).replace("\\", "\\\\")
+    return escaped(text.encode("utf-8", "backslashreplace").decode("utf-8"))
 
 
-def json_line(path: Path, image: Image.Image, captions: Sequence[Caption]) -> str:
+def escaped(text: str) -> str:
+    """Return a text with its control characters written out, so that it stays in its column."""
+    return text.translate(ESCAPES)
+
+
+def json_line(path: object, image: Image.Image, captions: Sequence[Caption]) -> str:
     """Return a photo and captions of it as one line of JSON."""
     attention = captions[0].attention
     values = {

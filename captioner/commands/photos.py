@@ -1,19 +1,48 @@
 """Photos on the command line: which files are meant, reading them, and the pictures that are drawn of them."""
 
+import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from PIL import Image
 from tqdm import tqdm
 
 from captioner.commands.output import complain, shown
-from captioner.errors import CaptionerError, OptionError
+from captioner.errors import CaptionerError, ImageError, OptionError, UnsupportedImageError
 from captioner.images import DEFAULT_LIMITS, read_image
 
 SUFFIXES = (".jpg", ".jpeg", ".mpo", ".png", ".webp", ".gif", ".bmp")  # of the images of a folder
 BATCH_SIZE = 8
+HEAD_BYTES = 1024  # of a file, which show whether it is a picture
+STANDARD_INPUT = "-"
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a photo is read from.
+
+    Attributes:
+        text: What it is called in the output.
+        path: Its file; ``None`` is standard input.
+        name: What drawings of it are called in a folder, without .png.
+    """
+
+    text: str
+    path: Path | None
+    name: str
+
+    @classmethod
+    def named(cls, text: str) -> "Source":
+        """Return what an argument of the command line names."""
+        if text == STANDARD_INPUT:
+            return cls(text, None, "stdin")
+        return cls(text, Path(text), Path(text).name)
+
+    def __str__(self) -> str:
+        return self.text
 
 
 @dataclass(frozen=True)
@@ -21,80 +50,179 @@ class Photo:
     """A photo that was read.
 
     Attributes:
-        path: Its file.
+        source: Where it is from.
         image: The upright picture, RGB.
     """
 
-    path: Path
+    source: Source
     image: Image.Image
 
 
-def find_photos(arguments: Iterable[Path]) -> tuple[list[Path], list[Path]]:
-    """Return the files to read, folders replaced by their images, and the folders that have none."""
-    paths: list[Path] = []
-    empty: list[Path] = []
-    for path in arguments:
-        if not path.is_dir():
-            paths.append(path)
+def find_photos(arguments: Iterable[str], *, recursive: bool = False) -> tuple[list[Source], bool]:
+    """Find the photos that arguments name, folders replaced by their images; say what of a folder is skipped.
+
+    Args:
+        arguments: Files, folders, and ``-`` for standard input.
+        recursive: Whether images in subfolders belong to a folder, too.
+
+    Returns:
+        The photos, each once, and whether every folder could be read and has some.
+    """
+    found: dict[Path | None, Source] = {}
+    complete = True
+    for text in arguments:
+        named = Source.named(text)
+        if named.path is None or not named.path.is_dir():
+            found.setdefault(named.path, named)
             continue
-        images = sorted(file for file in path.iterdir() if _is_photo(file))
-        paths += images
-        if not images:
-            empty.append(path)
-    return list(dict.fromkeys(paths)), empty
+        sources, readable = _photos_of(named.path, recursive=recursive)
+        complete = complete and readable and bool(sources)
+        for source in sources:
+            found.setdefault(source.path, source)
+    return list(found.values()), complete
+
+
+def _photos_of(folder: Path, *, recursive: bool) -> tuple[list[Source], bool]:
+    """Return the photos of a folder, and whether all of it could be looked into."""
+    photos: list[Source] = []
+    skipped, closed, unreadable = 0, 0, list[OSError]()
+    for here, folders, names in os.walk(folder, onerror=unreadable.append):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        if not recursive:
+            closed = len(folders)
+            folders.clear()
+        files = [Path(here, name) for name in sorted(names) if not name.startswith(".")]
+        for path in (path for path in files if path.is_file()):
+            if _is_photo(path):
+                photos.append(Source(str(path), path, str(path.relative_to(folder))))
+            else:
+                skipped += 1
+    for error in unreadable:
+        complain(f"{shown(error.filename)}: {error.strerror}")
+    _tell_of_skipped(folder, empty=not photos, skipped=skipped, closed=closed)
+    return photos, not unreadable
 
 
 def _is_photo(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+    """Tell by its name or its first bytes whether a file is worth an attempt to read it as a photo."""
+    if path.suffix.lower() in SUFFIXES:
+        return True
+    try:
+        with path.open("rb") as file:
+            head = file.read(HEAD_BYTES)
+        return bool(head) and bool(read_image(head))
+    except UnsupportedImageError:
+        return False
+    except (ImageError, OSError):  # a photo of which the rest is missing here, or a file whose error is to be told
+        return True
 
 
-def read_photos(paths: Sequence[Path]) -> Iterator[list[Photo]]:
+def _tell_of_skipped(folder: Path, *, empty: bool, skipped: int, closed: int) -> None:
+    parts = ["no images in this folder"] if empty else []
+    if skipped:
+        parts.append(f"{_count(skipped, 'file')} skipped, of no format that is read (name one to be told more)")
+    if closed:
+        parts.append(f"{_count(closed, 'subfolder')} not looked into (--recursive does)")
+    if parts:
+        complain(f"{shown(folder)}: {'; '.join(parts)}")
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def read_photos(sources: Sequence[Source]) -> Iterator[list[Photo]]:
     """Read photos in batches, report those that cannot be read, and show whoever waits how far it is."""
-    hidden = len(paths) == 1 or not sys.stderr.isatty()
-    with tqdm(total=len(paths), unit="photo", file=sys.stderr, disable=hidden) as progress:
-        for start in range(0, len(paths), BATCH_SIZE):
-            batch = paths[start : start + BATCH_SIZE]
-            photos = [photo for path in batch if (photo := read_photo(path)) is not None]
+    hidden = len(sources) == 1 or not sys.stderr.isatty()
+    with tqdm(total=len(sources), unit="photo", file=sys.stderr, disable=hidden) as progress:
+        for start in range(0, len(sources), BATCH_SIZE):
+            batch = sources[start : start + BATCH_SIZE]
+            photos = [photo for source in batch if (photo := read_photo(source)) is not None]
             if photos:
                 yield photos
             progress.update(len(batch))
 
 
-def read_photo(path: Path) -> Photo | None:
+def read_photo(source: Source) -> Photo | None:
     """Read a photo; report it and return ``None`` if that fails."""
     try:
-        with path.open("rb") as file:
-            data = file.read(DEFAULT_LIMITS.max_bytes + 1)  # enough to see that a huge file is too large
-        return Photo(path, read_image(data))
+        return Photo(source, read_image(_read(source)))
     except OSError as error:
-        complain(f"{shown(path)}: {error.strerror or error}")
+        complain(f"{shown(source)}: {_hint(source) or error.strerror or error}")
     except CaptionerError as error:
-        complain(f"{shown(path)}: {error}")
+        complain(f"{shown(source)}: {error}")
     return None
 
 
-def picture_files(flag: str, out: Path, names: Sequence[str], photos: Iterable[Path]) -> list[Path]:
-    """Say where pictures go, make their folders, and refuse before any work what would lose a file.
+def _read(source: Source) -> bytes:
+    most = DEFAULT_LIMITS.max_bytes + 1  # enough to see that a huge file is too large
+    if source.path is not None:
+        with source.path.open("rb") as file:
+            return file.read(most)
+    if sys.stdin.isatty():
+        raise OSError("it stands for standard input, which is a terminal; pipe a photo into it, or give ./- for a file")
+    return sys.stdin.buffer.read(most)
+
+
+def _hint(source: Source) -> str:
+    if "://" not in source.text or (source.path is not None and source.path.exists()):
+        return ""
+    return "this is an address, and nothing is fetched from the web; download it, or pipe it: curl -L ADDRESS | ... -"
+
+
+def picture_files(flag: str, out: str, names: Sequence[str], sources: Iterable[Source]) -> list[Path]:
+    """Say where pictures go and make their folders; refuse before any work what would lose a file or cannot be done.
 
     Args:
         flag: The option that asked for them, for the errors.
-        out: A file whose name ends in .png, or a folder.
-        names: Of the pictures in a folder, without .png.
-        photos: Files that must not be overwritten.
+        out: A file whose name ends in .png, or a folder: one that exists, or a name that ends in a slash or has no
+            ending.
+        names: Of the pictures in a folder, without .png; slashes make subfolders.
+        sources: Photos that must not be overwritten.
 
     Raises:
-        OptionError: If several pictures, or a picture and a photo, would be one file.
+        OptionError: If ``out`` is neither, if several pictures, or a picture and a photo, would be one file, or if
+            nothing can be written there.
     """
-    single = out.suffix.lower() == ".png" and not out.is_dir()
+    single = _is_file(flag, out)
     if single and len(names) > 1:
         raise OptionError(f"{flag} {out} is one file; for {len(names)} pictures it must be a folder")
-    files = [out] if single else [out / f"{name}.png" for name in names]
+    files = [Path(out)] if single else [Path(out, f"{name}.png") for name in names]
     if len(set(files)) < len(files):
         raise OptionError(f"{flag}: two photos have the same name; take them one after the other")
-    kept = {path.resolve() for path in photos}
+    kept = {source.path.resolve() for source in sources if source.path is not None}
     for file in files:
         if file.resolve() in kept:
             raise OptionError(f"{flag}: {file} is one of the photos, and would be overwritten")
+    if not Path(out).absolute().parent.is_dir():
+        raise OptionError(f"{flag} {out}: there is no folder {Path(out).parent}")
+    try:
+        _prepare(files)
+    except OSError as error:
+        raise OptionError(f"{flag} {out}: it cannot be written: {error.strerror or error}") from None
+    return files
+
+
+def _is_file(flag: str, out: str) -> bool:
+    """Whether an output is one picture, not a folder of pictures."""
+    path = Path(out)
+    if path.is_dir() or out.endswith(("/", os.sep)) or not path.suffix:
+        return False
+    if path.suffix.lower() != ".png":
+        raise OptionError(
+            f"{flag} {out}: pictures are PNG, so the name of one must end in .png; for a folder of that name, end it "
+            "with a slash"
+        )
+    return True
+
+
+def _prepare(files: Sequence[Path]) -> None:
+    """Make folders, and try whether files can be written, leaving no trace of that."""
     for folder in {file.parent for file in files}:
         folder.mkdir(parents=True, exist_ok=True)
-    return files
+        with TemporaryFile(dir=folder):
+            pass
+    for file in files:
+        if file.exists():
+            with file.open("r+b"):
+                pass

@@ -1,30 +1,29 @@
-"""``python -m captioner score PHOTO TEXT...``: how probable the model finds captions that somebody wrote."""
+"""``captioner score PHOTO TEXT...``: how probable the model finds captions that somebody wrote."""
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 from pathlib import Path
 
 from captioner.commands.options import add_model, load_model
-from captioner.commands.output import DONE, FAILED, complain, json_line, say
-from captioner.commands.photos import BATCH_SIZE, Photo, picture_files, read_photo
+from captioner.commands.output import DONE, FAILED, complain, escaped, json_line, say
+from captioner.commands.photos import BATCH_SIZE, Photo, Source, picture_files, read_photo
 from captioner.heatmap import contact_sheet
 from captioner.predictor import CaptionPredictor
 from captioner.types import Caption
 
-HELP = "print how probable the model finds captions that you wrote"
 EPILOG = """\
 output: one line per text, in the order given: its natural-log probability, a tab, the text as the model read
 it. With --words each is followed by a line per word: an empty column, the word's log-probability given the
 words before it, the word, and "unknown" behind a word that the vocabulary lacks, whose probability is that of
 any rare word. The words leave out the caption's ending, which the total counts. With --json: one JSON object.
 
-The most probable text first:  python -m captioner score photo.jpg "a cat" "a dog" | sort -rn
+The most probable text first:  captioner score photo.jpg "a cat" "a dog" | sort -rn
 """
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument("photo", metavar="PHOTO", type=Path, help="an image file")
+    parser.add_argument("photo", metavar="PHOTO", type=Source.named, help="an image file; - is standard input")
     parser.add_argument("texts", metavar="TEXT", nargs="+", help="a caption")
     add_model(parser)
     form = parser.add_mutually_exclusive_group()
@@ -33,9 +32,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--heatmap",
         metavar="OUT",
-        type=Path,
-        help="draw where the model would look for each word: for a single text in OUT.png; without that suffix, "
-        "OUT is a folder that gets PHOTO-1.png for the first text, and so on",
+        help="draw where the model would look for each word: for a single text in OUT.png; a name without an "
+        "ending is a folder, which gets PHOTO-1.png for the first text, and so on",
     )
 
 
@@ -48,7 +46,7 @@ def run(arguments: Namespace) -> int:
     captions = list(_scores(load_model(arguments), photo, arguments.texts))
     _warn_of_unknown_words(captions)
     if arguments.json:
-        say(json_line(photo.path, photo.image, captions))
+        say(json_line(photo.source, photo.image, captions))
     for caption in captions if not arguments.json else ():
         say(_lines(caption, words=arguments.words))
     for file, caption in zip(files, captions, strict=False):
@@ -72,12 +70,12 @@ def _scores(predictor: CaptionPredictor, photo: Photo, texts: list[str]) -> Iter
 def _warn_of_unknown_words(captions: list[Caption]) -> None:
     unknown = [word.text for caption in captions for word in caption.words if not word.known]
     if unknown:
-        complain(f"not in the model's vocabulary: {', '.join(dict.fromkeys(unknown))}")
+        complain(f"not in the model's vocabulary: {escaped(', '.join(dict.fromkeys(unknown)))}")
 
 
 def _lines(caption: Caption, *, words: bool) -> str:
     lines = [f"{caption.log_prob:.4f}\t{' '.join(caption.text.split())}"]
     if words:
         marks = {True: "", False: "\tunknown"}
-        lines += [f"\t{word.log_prob:.4f}\t{word.text}{marks[word.known]}" for word in caption.words]
+        lines += [f"\t{word.log_prob:.4f}\t{escaped(word.text)}{marks[word.known]}" for word in caption.words]
     return "\n".join(lines)

@@ -1,20 +1,18 @@
-"""``python -m captioner units PHOTO --out OUT.png``: what single gates and states did at each word."""
+"""``captioner units PHOTO --out OUT.png``: what single gates and states did at each word."""
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from captioner.commands.options import add_decoding, add_model, decoding_options, given_decoding, load_model, spelled
 from captioner.commands.output import DONE, FAILED, say
-from captioner.commands.photos import Photo, picture_files, read_photo
+from captioner.commands.photos import Photo, Source, picture_files, read_photo
 from captioner.errors import OptionError
 from captioner.types import Caption
 from captioner.units import Unit, choose_units, unit_plot, unit_rows
 
-HELP = "draw what single gates and states of the network did at each word"
 EPILOG = """\
 Each unit is a row that repeats the caption, each word on the colour of the unit's activation: from blue, -1,
 over white, 0, to red, 1; for gates from white, 0, closed, to green, 1, open. Wider ranges stand in the legend.
@@ -26,13 +24,12 @@ drawn, with tabs between.
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument("photo", metavar="PHOTO", type=Path, help="an image file")
+    parser.add_argument("photo", metavar="PHOTO", type=Source.named, help="an image file; - is standard input")
     parser.add_argument(
         "--out",
         metavar="OUT",
-        type=Path,
         required=True,
-        help="the drawing, OUT.png; without that suffix, OUT is a folder that gets a PNG named after the photo",
+        help="the drawing, OUT.png; a name without an ending is a folder, which gets a PNG named after the photo",
     )
     parser.add_argument("--text", help="a caption that you wrote; default: the one that the model finds")
     parser.add_argument(
@@ -40,8 +37,8 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="NAME:INDEX",
         action="append",
         default=[],
-        help="a unit such as language.0.forget:17; may be given several times; default: the hidden units of each "
-        "stack's top layer that vary most",
+        help="a unit such as members.0.language.0.forget:17, of the names that this command prints without it; may be "
+        "given several times; default: the hidden units of each stack's top layer that vary most",
     )
     add_model(parser)
     add_decoding(parser, without={"num_captions"})

@@ -1,16 +1,15 @@
 """The feature cache, and the order of batches."""
 
 import copy
-import fcntl
 import threading
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
-from typing import TextIO
 
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 from PIL import ImageOps
 
 from captioner.checkpoint import Checkpoint
@@ -144,14 +143,14 @@ def test_a_cache_that_two_want_at_once_is_built_once(
 ) -> None:
     """The first build goes on only when the second one waits for it."""
     photos = [image.path for image in images]
-    lock, run = fcntl.flock, module._Build.run
+    acquire, run = FileLock.acquire, module._Build.run
     second_waits, runs, results = threading.Event(), list[Path](), list[CachedFeatures]()
     second = threading.Thread(target=lambda: results.append(cache_features(model, shown(photos), tmp_path)))
 
-    def noted(file: TextIO, operation: int) -> None:
-        if not operation & fcntl.LOCK_NB:
+    def noted(lock: FileLock, timeout: float | None = None) -> object:
+        if timeout != 0:
             second_waits.set()
-        lock(file, operation)
+        return acquire(lock, timeout)
 
     def slow(self: module._Build) -> None:
         runs.append(self.folder)
@@ -160,7 +159,7 @@ def test_a_cache_that_two_want_at_once_is_built_once(
             assert second_waits.wait(timeout=60)
         run(self)
 
-    monkeypatch.setattr(fcntl, "flock", noted)
+    monkeypatch.setattr(FileLock, "acquire", noted)
     monkeypatch.setattr(module._Build, "run", slow)
     first = cache_features(model, shown(photos), tmp_path)
     second.join()

@@ -1,4 +1,4 @@
-"""``python -m training calibrate``: teach a checkpoint how far its captions can be trusted."""
+"""``captioner train calibrate``: teach a checkpoint how far its captions can be trusted."""
 
 import json
 from argparse import ArgumentParser, Namespace
@@ -20,7 +20,6 @@ from training.evaluation.reliability_plot import save_reliability_plot
 from training.provenance import sha256
 from training.validation import score
 
-HELP = "fit confidences of words and captions, and say how far they hold on other photos"
 DEFAULTS = Standards()
 
 

@@ -1,4 +1,4 @@
-"""``python -m training check --recipe R.toml``: what is wrong with a data set, before training on it."""
+"""``captioner train check --recipe R.toml``: what is wrong with a data set, before training on it."""
 
 import json
 from argparse import ArgumentParser, Namespace
@@ -10,8 +10,6 @@ from training.data.check import CheckOptions, Report, check, parts_of, parts_of_
 from training.data.report import report_text
 from training.errors import DataError
 from training.recipe import PARTS, load_recipe
-
-HELP = "report missing and unreadable photos, leakage, caption lengths, unknown words, and what to do about them"
 
 
 def add_arguments(parser: ArgumentParser) -> None:

@@ -1,4 +1,4 @@
-"""``python -m training evaluate``: score a checkpoint's captions."""
+"""``captioner train evaluate``: score a checkpoint's captions."""
 
 import json
 from argparse import ArgumentParser, Namespace
@@ -17,7 +17,6 @@ from training.evaluation.report import write_report
 from training.evaluation.summary import summary
 from training.evaluation.wording import training_captions
 
-HELP = "score a checkpoint's captions"
 DEFAULTS = Bootstrap()
 FURTHER = {"METEOR": (missing_for_meteor, meteor), "SPICE": (missing_for_spice, spice)}
 

@@ -1,4 +1,4 @@
-"""``python -m training fit``: train a captioning model."""
+"""``captioner train fit``: train a captioning model."""
 
 from argparse import ArgumentParser, Namespace
 from functools import partial
@@ -7,8 +7,6 @@ from training.commands.runs import add_source, run_from
 from training.fit import resume, start_or_restart
 from training.recipe import Recipe
 from training.world import join_world
-
-HELP = "train a model by a recipe; Ctrl-C stops it so that it can be resumed"
 
 
 def add_arguments(parser: ArgumentParser) -> None:

@@ -1,4 +1,4 @@
-"""``python -m training fit-concepts``: teach an encoder which words people use of a photo."""
+"""``captioner train fit-concepts``: teach an encoder which words people use of a photo."""
 
 from argparse import ArgumentParser, Namespace
 from functools import partial
@@ -7,8 +7,6 @@ from training.commands.runs import add_source, run_from
 from training.concepts.fit import resume_concepts, start_concepts
 from training.concepts.recipe import ConceptRecipe
 from training.world import lone_world
-
-HELP = "teach an encoder the words of captions, for a fit to start from; Ctrl-C stops it so that it can be resumed"
 
 
 def add_arguments(parser: ArgumentParser) -> None:

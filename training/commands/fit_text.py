@@ -1,4 +1,4 @@
-"""``python -m training fit-text``: train a language model."""
+"""``captioner train fit-text``: train a language model."""
 
 from argparse import ArgumentParser, Namespace
 from functools import partial
@@ -7,8 +7,6 @@ from training.commands.runs import add_source, run_from
 from training.language.fit import resume_text, start_text
 from training.language.recipe import LanguageRecipe
 from training.world import lone_world
-
-HELP = "train a language model on plain text; Ctrl-C stops it so that it can be resumed"
 
 
 def add_arguments(parser: ArgumentParser) -> None:

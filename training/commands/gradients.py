@@ -1,4 +1,4 @@
-"""``python -m training gradients --out OUT.png``: how gradients fade through time, cell by cell."""
+"""``captioner train gradients --out OUT.png``: how gradients fade through time, cell by cell."""
 
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
@@ -9,7 +9,6 @@ from training.gradient_plot import save_gradient_plot
 from training.gradients import GradientOptions, Variant, mean_norms, norm_table
 from training.language.text import read_text
 
-HELP = "measure and draw how gradients fade on their way back through fresh recurrent cells"
 CELLS = "rnn,gru,lstm:0,lstm:1"
 DEFAULTS = GradientOptions()
 

@@ -1,4 +1,4 @@
-"""``python -m training join``: make an ensemble of models that were trained apart."""
+"""``captioner train join``: make an ensemble of models that were trained apart."""
 
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
@@ -9,7 +9,6 @@ from captioner.checkpoint import load_checkpoint, save_checkpoint
 from captioner.commands.output import DONE, say
 from training.joining import join
 
-HELP = "join models that were trained apart to an ensemble"
 TYPES = {8: torch.int8, 16: torch.float16}
 
 

@@ -1,4 +1,4 @@
-"""``python -m training prepare coco --year 2014 --root DIR``: a data set from the web, ready for a recipe."""
+"""``captioner train prepare coco --year 2014 --root DIR``: a data set from the web, ready for a recipe."""
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
@@ -9,7 +9,6 @@ from training.data.prepare import prepare
 from training.data.remote import COCO_FILES
 from training.errors import DataError
 
-HELP = "download and unpack MS-COCO; stopped or broken off, the same command goes on"
 STOPPED = 130  # what a shell reports of a command that SIGINT ended
 PARTS = ("annotations", "train", "val", "karpathy")
 
@@ -45,7 +44,7 @@ def run(arguments: Namespace) -> int:
         say(f"{item.name}: {item.files:,} files, {item.size / 1e9:.2f} GB")
     say("\nFor a recipe:\n")
     say(recipe_table(arguments.root, arguments.year, parts))
-    say("\nThen look it over: python -m training check --recipe RECIPE.toml")
+    say("\nThen look it over: captioner train check --recipe RECIPE.toml")
     return DONE
 
 

@@ -56,6 +56,6 @@ def run_from(
 def outcome(trainer: Run[Any, Any], finished: bool, command: str) -> str:
     """Return the last line of a command: where the best model is, or how to go on."""
     if not finished:
-        return f"stopped; go on with: python -m training {command} --resume {trainer.folder}"
+        return f"stopped; go on with: captioner train {command} --resume {trainer.folder}"
     best = trainer.best_epoch
     return f"finished; the best epoch is {0 if best is None else best + 1}: {trainer.best_file}"

@@ -1,4 +1,4 @@
-"""``python -m training sample FILE``: text from a language model."""
+"""``captioner train sample FILE``: text from a language model."""
 
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
@@ -7,7 +7,6 @@ from captioner.commands.output import DONE, say
 from training.language.model import load_language_model
 from training.language.sampling import SampleOptions, write_samples
 
-HELP = "let a language model write"
 DEFAULTS = SampleOptions()
 
 

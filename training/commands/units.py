@@ -1,4 +1,4 @@
-"""``python -m training units FILE``: what single units of a language model do over a text."""
+"""``captioner train units FILE``: what single units of a language model do over a text."""
 
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
@@ -9,8 +9,6 @@ from training.commands.files import png_file
 from training.language.activations import text_activations
 from training.language.model import load_language_model
 from training.language.text import read_text
-
-HELP = "draw what single gates and states of a language model do while it reads a text"
 
 
 def add_arguments(parser: ArgumentParser) -> None:

@@ -1,11 +1,12 @@
 """A data set from the web to a folder that a recipe can name."""
 
-import fcntl
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+
+from filelock import FileLock, Timeout
 
 from training.data.archive import unpack
 from training.data.download import Download, free_space
@@ -106,9 +107,12 @@ def _alone(folder: Path) -> Iterator[None]:
     Raises:
         DataError: If another process holds it.
     """
-    with (folder / "lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise DataError(f"{folder}: another process is preparing data there") from None
+    lock = FileLock(folder / "lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise DataError(f"{folder}: another process is preparing data there") from None
+    try:
         yield
+    finally:
+        lock.release()

@@ -28,7 +28,10 @@ def test_options_reach_the_predictor(run: Run, predictor: FakePredictor, folder:
 
 def test_a_folder_stands_for_its_images_by_name(run: Run, predictor: FakePredictor, folder: Path) -> None:
     status, lines, errors = run("caption", folder)
-    assert (status, errors) == (0, "")
+    assert status == 0
+    [skipped] = errors.splitlines()
+    assert f"{folder}: 1 file skipped" in skipped
+    assert "1 subfolder not looked into (--recursive does)" in skipped
     assert [line.split("\t")[1] for line in lines] == ["width 10", "width 20", "width 30"]
 
 
@@ -44,7 +47,8 @@ def test_bad_files_are_reported_and_skipped(run: Run, predictor: FakePredictor, 
     (folder / "bad.jpg").write_bytes(b"\xff\xd8\xff damaged")
     status, lines, errors = run("caption", folder, folder / "notes.txt", folder / "missing.jpg")
     assert (status, len(lines)) == (1, 3)
-    complaints = errors.splitlines()
+    skipped, *complaints = errors.splitlines()
+    assert "skipped" in skipped
     assert len(complaints) == 3
     for complaint, words in zip(complaints, ("bad.jpg: the JPEG", "notes.txt", "No such file"), strict=True):
         assert complaint.startswith("captioner: ")
@@ -100,7 +104,7 @@ def test_json_without_attention(run: Run, predictor: FakePredictor, folder: Path
 
 
 def test_heatmap_of_one_photo(run: Run, predictor: FakePredictor, folder: Path, tmp_path: Path) -> None:
-    out = tmp_path / "new" / "map.png"
+    out = tmp_path / "map.png"
     assert run("caption", folder / "b.jpg", "--heatmap", out)[0] == 0
     with Image.open(out) as sheet:
         assert (sheet.format, sheet.mode) == ("PNG", "RGB")
@@ -167,6 +171,6 @@ def test_what_stops_the_work_gives_a_status(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(predictor, "captions", raising(error))
-    found, lines, errors = run("caption", folder)
+    found, lines, errors = run("caption", folder / "b.jpg")
     assert (found, lines) == (status, [])
     assert errors == (f"captioner: {error}\n" if str(error) else "")

@@ -17,7 +17,7 @@ def equal(path: Path, expected: Image.Image) -> bool:
 
 
 def test_names_sizes_and_what_was_drawn(run: Run, photo: Path, tmp_path: Path, small_model: CaptionPredictor) -> None:
-    out = tmp_path / "new" / "units.png"
+    out = tmp_path / "units.png"
     status, lines, errors = run("units", photo, "--out", out, "--min-length", 3)
     assert (status, errors) == (0, "")
     options = DecodingOptions(min_length=3)

@@ -1,6 +1,5 @@
 """Zip files are unpacked whole and only where they may be; one command makes a data set that a recipe can use."""
 
-import fcntl
 import io
 import json
 import shutil
@@ -14,6 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 from tests.pictures import noise_image
 from training.__main__ import main
@@ -146,10 +146,11 @@ def test_space_is_that_of_the_worst_moment(tmp_path: Path) -> None:
 
 def test_two_at_once_are_refused(remote: RemoteFile, tmp_path: Path) -> None:
     (tmp_path / "downloads").mkdir()
-    with (tmp_path / "downloads/lock").open("w") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        with pytest.raises(DataError, match="another process is preparing data there"):
-            module.prepare([remote], tmp_path)
+    with (
+        FileLock(tmp_path / "downloads/lock"),
+        pytest.raises(DataError, match="another process is preparing data there"),
+    ):
+        module.prepare([remote], tmp_path)
 
 
 def photo(seed: int) -> bytes:
