@@ -10,6 +10,7 @@ from typing import Literal
 from captioner.tokenizers.word import split_words
 from training.data.annotations import PHOTO_ENDINGS, Entry
 from training.data.photos import Look
+from training.data.similar import hints, photo_hints
 from training.data.words import Coverage, Lengths
 
 Level = Literal["serious", "warning", "note"]
@@ -49,12 +50,14 @@ class Part:
         annotations: Its file of captions.
         images: The folder of its photos.
         entries: What the file says of each photo.
+        unlisted: The file's captions of photos that it does not list, each after its photo's id.
     """
 
     name: str
     annotations: Path
     images: Path
     entries: Sequence[Entry]
+    unlisted: Sequence[str] = ()
 
     def path(self, entry: Entry) -> Path:
         """Return a photo's file."""
@@ -69,19 +72,21 @@ class Part:
 def findings_of_photos(part: Part, looks: Mapping[Path, Look]) -> Iterator[Finding]:
     """Return what is wrong with the photos of a part."""
     seen = [(entry.file, looks[part.path(entry)]) for entry in part.entries]
+    hint = photo_hints(part.images) if any(not look.there for _, look in seen) else hints(())
     yield from _finding(
         "serious",
         part.name,
-        [file for file, look in seen if not look.there],
+        [f"{file}{hint(file)}" for file, look in seen if not look.there],
         "missing photos",
-        f"put them into {part.images}, correct the folder, or take their lines out of {part.annotations.name}",
+        f"put them into {part.images}, correct the folder or the names, take their lines out of "
+        f"{part.annotations.name}, or set data.unreadable = skip",
     )
     yield from _finding(
         "serious",
         part.name,
         [f"{file}: {look.problem}" for file, look in seen if look.problem],
         "photos that cannot be read",
-        "download or convert them again, or take their lines out",
+        "download or convert them again, take their lines out, or set data.unreadable = skip",
     )
     copies: dict[str, list[str]] = {}
     for file, look in seen:
@@ -182,6 +187,18 @@ def findings_between(parts: Sequence[Part], looks: Mapping[Path, Look]) -> Itera
             sorted(f"{contents[one.name][key]} = {contents[other.name][key]}" for key in shared),
             "photos that are in both",
             f"take them out of {one.name}: scores on photos that were learnt from say nothing",
+        )
+
+
+def findings_of_files(parts: Sequence[Part]) -> Iterator[Finding]:
+    """Return the captions that belong to no photo, of every file once."""
+    for part in {part.annotations: part for part in parts}.values():
+        yield from _finding(
+            "warning",
+            str(part.annotations),
+            part.unlisted,
+            "captions of photos that the file does not list",
+            "training leaves them out; if they belong to the set, add their photos to images, with the same ids",
         )
 
 

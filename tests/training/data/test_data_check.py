@@ -115,6 +115,30 @@ def test_nothing_is_found_where_nothing_is_wrong(recipe: Recipe, dataset: Path, 
     assert not [item for item in json.loads(out.read_text())["findings"] if "max_tokens" in item["what"]]
 
 
+def test_captions_of_photos_that_are_not_listed_are_counted(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    noise_image(1).save(tmp_path / "photos" / "0.jpg")
+    annotations = [
+        {"id": number, "image_id": image_id, "caption": text}
+        for number, (image_id, text) in enumerate([(1, "a dog runs"), (12345, "left out"), ("1", "too")])
+    ]
+    content = {"images": [{"id": 1, "file_name": "0.jpg"}], "annotations": annotations}
+    (tmp_path / "captions.csv").write_text(json.dumps(content))
+    _, report = run(tmp_path)
+    assert found(report)["captions.csv", "captions of photos"] == ("warning", 2)
+    [finding] = [item for item in report["findings"] if item["what"].startswith("captions of photos")]
+    assert finding["examples"] == ["12345: left out", "'1': too"]
+    assert report["parts"]["data"]["captions"] == 1
+
+
+def test_missing_photos_that_are_there_by_another_name_are_hinted_at(messy: Path) -> None:
+    (messy / "photos" / "missing.png").unlink(missing_ok=True)
+    noise_image(7).save(messy / "photos" / "Missing.PNG")
+    _, report = run(messy)
+    [finding] = [item for item in report["findings"] if item["what"] == "missing photos"]
+    assert finding["examples"] == ["missing.png (did you mean 'Missing.PNG'?)"]
+
+
 def test_chosen_splits_are_parts_of_their_own(messy: Path) -> None:
     status, report = run(messy, "--split", "val")
     assert list(report["parts"]) == ["val"]
