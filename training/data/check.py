@@ -16,6 +16,7 @@ from training.data.findings import (
     findings_of_folders,
     findings_of_lengths,
     findings_of_photos,
+    findings_of_spaces,
     findings_of_words,
 )
 from training.data.photos import look_at
@@ -147,6 +148,8 @@ def check(parts: Sequence[Part], options: CheckOptions) -> Report:
         finding for part in parts for finding in (*findings_of_photos(part, looks), *findings_of_captions(part))
     ]
     findings += findings_between(parts, looks)
+    if options.tokenizer == "word":
+        findings += [finding for part in parts for finding in findings_of_spaces(part)]
     for item in facts[:1]:  # what is not learnt from is not cut either
         findings += findings_of_lengths(item.part, item.lengths, f"{options.tokenizer}s")
     for item in facts:

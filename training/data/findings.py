@@ -1,5 +1,7 @@
 """What is wrong with a data set, and what to do about it."""
 
+import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +19,9 @@ Level = Literal["serious", "warning", "note"]
 LEVELS: tuple[Level, ...] = ("serious", "warning", "note")
 EXAMPLES = 5
 MANY_CUT = 0.01  # share of captions that are cut, above which it is worth a warning
+UNSPACED = re.compile(  # so many letters of Thai, Lao, Burmese, Khmer, kana or Han in a row are seldom one word
+    "[\u0e01-\u0eff\u1000-\u109f]{16}|[\u1780-\u17ff]{16}|[\u3040-\u30ff\u3400-\u9fff\U00020000-\U0003ffff]{7}"
+)
 WELL_COVERED = 0.95  # share of the words that a vocabulary should have
 
 
@@ -139,6 +144,22 @@ def findings_of_captions(part: Part) -> Iterator[Finding]:
         [f"{file}: {caption}" for (file, caption), count in Counter(pairs).items() if count > 1],
         "captions that a photo has more than once",
         "delete one of each, unless two people wrote the same",
+    )
+
+
+def findings_of_spaces(part: Part) -> Iterator[Finding]:
+    """Return the captions that words cannot be told apart in, as their script writes no spaces."""
+    yield from _finding(
+        "warning",
+        part.name,
+        [
+            f"{entry.file}: {caption}"
+            for entry in part.entries
+            for caption in entry.captions
+            if UNSPACED.search(unicodedata.normalize("NFC", caption))
+        ],
+        "captions in a script without spaces, of which whole sentences are one word",
+        "put spaces between the words, or set tokenizer.name = character and a larger data.max_tokens",
     )
 
 
