@@ -46,4 +46,4 @@ def read_photo(path: Path) -> Image.Image:
     try:
         return read_image(path.read_bytes())
     except ImageError as error:
-        raise DataError(f"{path}: {error}") from None
+        raise DataError(f"{path}: {error} (unreadable = skip leaves such photos out)") from None

@@ -11,7 +11,7 @@ from captioner.config import ModelConfig, to_dict
 from captioner.decoders import members_of
 from captioner.errors import ConfigError
 from captioner.model import CaptionModel
-from captioner.tokenizers import Tokenizer
+from captioner.tokenizers import TOKENIZERS, Tokenizer
 from training.decoder_weights import BY_PIECE
 
 
@@ -32,16 +32,23 @@ def grow(path: Path, config: ModelConfig, learnt: Tokenizer) -> tuple[CaptionMod
     """
     old = load_checkpoint(path)
     _check_same(path, old, config, learnt)
-    added = [piece for piece in learnt.vocabulary if not old.tokenizer.knows(piece)]
-    tokenizer = type(old.tokenizer)([*old.tokenizer.vocabulary, *added])
+    tokenizer = _with_new_words(old.tokenizer, learnt)
     model = CaptionModel(config, len(tokenizer))
     fresh, kept = model.state_dict(), old.model.state_dict()
     decoders = ["decoder", *(f"decoder.members.{index}" for index in range(config.decoder.members))]
     grown = {f"{decoder}.{name}" for decoder in decoders for name in BY_PIECE}
     model.load_state_dict({name: _extended(kept[name], fresh[name]) if name in grown else kept[name] for name in fresh})
-    if added:
+    if len(tokenizer) > len(old.tokenizer):
         _make_unlikely(model, len(old.tokenizer))
     return model, tokenizer
+
+
+def _with_new_words(old: Tokenizer, learnt: Tokenizer) -> Tokenizer:
+    """Return the old vocabulary, then what is new; cut by the present rule if that leaves the old words whole."""
+    present = TOKENIZERS[old.name]
+    kind = present if all(present.split(piece) == [piece] for piece in old.vocabulary) else type(old)
+    added = [piece for piece in learnt.vocabulary if not old.knows(piece) and kind.split(piece) == [piece]]
+    return kind([*old.vocabulary, *added])
 
 
 def _make_unlikely(model: CaptionModel, first: int) -> None:
@@ -64,7 +71,7 @@ def _check_same(path: Path, old: Checkpoint, config: ModelConfig, learnt: Tokeni
         for name in asked
         if asked[name] != had[name] and name != "decoder.dropout"
     ]
-    if type(learnt) is not type(old.tokenizer):
+    if learnt.name != old.tokenizer.name:
         other.append(f"tokenizer.name is {learnt.name!r}, not {old.tokenizer.name!r}")
     if other:
         raise ConfigError(f"the recipe describes another model than {path}, which it starts from: {'; '.join(other)}")

@@ -80,7 +80,8 @@ def _check_alike(first: tuple[str, Checkpoint], other: tuple[str, Checkpoint]) -
     if _kind(one.model.config) != _kind(two.model.config):
         raise ConfigError(f"{names}their configurations differ in more than dropout and members")
     if one.tokenizer.to_dict() != two.tokenizer.to_dict():
-        raise ConfigError(f"{names}their vocabularies differ")
+        what = "vocabularies" if one.tokenizer.vocabulary != two.tokenizer.vocabulary else "rules of cutting words"
+        raise ConfigError(f"{names}their {what} differ")
 
 
 def _kind(config: ModelConfig) -> dict[str, Any]:

@@ -14,22 +14,33 @@ token unless the next line starts with a word like "The", and "No." does only if
 Here every line is ended; COCO's code leaves the last one open, which shows if that one ends in a face such as ":)".
 
 What the Python engine promises: the same tokens as Java for every text made of printable ASCII; the signs of Latin-1;
-Latin (to U+024F), Greek, Cyrillic, kana, CJK and Hangul letters that are older than Unicode 6; typographic quotes,
-dashes, bullets, ellipses and spaces; arrows and pictographs from U+2190 to U+2BFF; and emoji, which vanish in both.
-Outside the promise are the letters and signs of other scripts, soft hyphens outside plain words,
-fractions other than ½ ¼ ¾ ⅓ ⅔, Roman numeral signs, and currency signs other than $ ¢ £ ¤ ¥ €. Control characters other
-than the tab count as blanks in both engines, because some would end a line in Java and shift every caption after it.
+the letters, marks and punctuation of all living scripts as far as Unicode 6 has them; typographic quotes, dashes,
+bullets, ellipses and spaces; arrows and pictographs from U+2190 to U+2BFF; and emoji, which vanish in both. Outside the
+promise is what `UNPROMISED` lists, of which a warning tells, and soft hyphens outside plain words. Control characters
+other than the tab count as blanks in both engines, because some would end a line in Java and shift every caption after
+it.
+
+Captions are composed (Unicode's form C) for both engines, so that the same word is the same token however its accents
+were typed. Both keep marks with their letters in the scripts that `MARKS` lists. In others, such as Malayalam, Kannada,
+Sinhala, Khmer and Burmese, both cut words at marks, and everywhere at zero-width joiners: scores of such captions are
+made of pieces of words, and compare among themselves alone.
 """
 
 import importlib.util
 import re
 import shutil
 import subprocess
+import sys
+import unicodedata
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from tqdm import tqdm
+
 from captioner.errors import CaptionerError, OptionError
+from training.ptb_characters import MARKS, OTHER_SIGNS, UNPROMISED
 
 Engine = Literal["auto", "java", "python"]
 
@@ -38,6 +49,9 @@ NAMES = {
     "java": "PTB (Stanford CoreNLP 3.4.1, Java), punctuation removed",
     "python": "PTB (rules in Python equal to Stanford CoreNLP 3.4.1), punctuation removed",
 }
+DIFFERING = (
+    "PTB (rules in Python; some characters may give other tokens than in Stanford CoreNLP 3.4.1), punctuation removed"
+)
 PUNCTUATION = frozenset(
     ["''", "'", "``", "`", ".", "?", "!", ",", ":", "-", "--", "...", ";"]
 )  # brackets stay: COCO's list spells them -LRB-
@@ -65,15 +79,29 @@ def ptb_tokenize(captions: Sequence[str], engine: Engine = "auto") -> tuple[list
         engine: `java`, `python`, or `auto`: Java where it can run, else Python.
 
     Returns:
-        For each caption its lower-case tokens joined by single spaces, without punctuation; and the tokenizer's name.
+        For each caption its lower-case tokens joined by single spaces, without punctuation; and the tokenizer's name,
+        which says if the tokens may differ from Java's. Of that a warning tells too, once.
 
     Raises:
         OptionError: If the engine is unknown.
         TokenizerError: If Java is asked for and fails.
     """
-    chosen = _choose(engine)
-    tokenize = ptb_tokenize_java if chosen == "java" else ptb_tokenize_python
-    return tokenize(captions), NAMES[chosen]
+    if _choose(engine) == "java":
+        return ptb_tokenize_java(captions), NAMES["java"]
+    if any(not caption.isascii() and UNPROMISED.search(caption) for caption in captions):
+        _warn()
+        return ptb_tokenize_python(captions), DIFFERING
+    return ptb_tokenize_python(captions), NAMES["python"]
+
+
+@cache
+def _warn() -> None:
+    """Say once that scores may differ from those that Java's tokens give."""
+    tqdm.write(
+        "warning: the captions have characters of which the Python tokenizer may make other tokens than the Java one "
+        "that published scores were made with; install Java to compare scores with those",
+        file=sys.stderr,
+    )
 
 
 def ptb_tokenize_java(captions: Sequence[str]) -> list[str]:
@@ -125,7 +153,7 @@ def _jar() -> Path | None:
 
 
 def _lines(captions: Sequence[str]) -> Iterator[str]:
-    return (CONTROLS.sub(" ", caption) for caption in captions)
+    return (CONTROLS.sub(" ", unicodedata.normalize("NFC", caption)) for caption in captions)
 
 
 def _tokens(text: str) -> Iterator[str]:
@@ -150,7 +178,7 @@ STRAIGHT = {"`": "\u2018\u201b\u2039", "'": "\u2019\u203a", "``": "\u201c«", "'
 QUOTES = {ord(mark): straight for straight, marks in STRAIGHT.items() for mark in marks}
 SIGNS = BRACKETS | {'"': "''", "½": "1/2", "¼": "1/4", "¾": "3/4", "⅓": "1/3", "⅔": "2/3", "\u2026": "..."}
 SIGNS |= {"¢": "cents", "£": "#", "€": "$", "¤": "$", "\u2013": "--", "\u2014": "--", "\u2015": "--"}
-KEPT_SIGNS = re.compile(r"[\x21-\x7e¡-¿\xd7÷‖‗\u201a„-‣‰-‸※‾-⁂⁰⁴-⁾₀-₎℀-ⅎ⅕-⅞←-⯿、。・]")
+KEPT_SIGNS = re.compile(rf"[{OTHER_SIGNS}\x21-\x7e¡-¿\xd7÷‖‗\u201a„-‣‰-‸※‾-⁂⁰⁴-⁾₀-₎℀-ⅎ⅕-⅞←-⯿、。・]")
 
 
 def _as_is(token: str) -> str:
@@ -200,10 +228,12 @@ def _sign(token: str) -> str:
 
 # The pieces that rules are made of -----------------------------------------------------------------------------------
 
-NUMERALS = "²³¹¼-¾⁰-₉\u2150-\u218f①-⒛⓪-⓿❶-➓"  # Python's \w has them, Java's letters and digits do not
+NUMERALS = (
+    "²³¹¼-¾⁰-₉\u2150-\u218f①-⒛⓪-⓿❶-➓\U00010000-\U0010ffff"  # Python's \w has them, Java's letters and digits do not
+)
 PURE = rf"[^\W\d_{NUMERALS}]"  # a letter
 ALNUM = rf"[^\W_{NUMERALS}]"  # a letter or digit
-SPELLED = r"[\u0300-\u036f]|&[aeiouAEIOU](?i:acute|grave|uml);"  # what counts as a letter inside words
+SPELLED = rf"[{MARKS}]|&[aeiouAEIOU](?i:acute|grave|uml);"  # what counts as a letter inside words
 WORD = rf"(?:{PURE}|{SPELLED})(?:{ALNUM}|{SPELLED})*"
 WORD = rf"{WORD}(?:[.!?]{WORD})*"  # "runs.The" is one token
 APOS = r"(?:['\u2019]|(?i:&apos;))"

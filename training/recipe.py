@@ -14,6 +14,7 @@ from captioner.decoding import DecodingOptions
 from captioner.errors import ConfigError
 from captioner.tokenizers import TOKENIZERS
 from training.data import CaptionSource
+from training.data.source import Unreadable
 from training.phase import PhaseRecipe
 from training.ranges import check_ranges
 
@@ -36,6 +37,8 @@ class DataRecipe:
         val_split: Which to validate on.
         train_format: Format of the file, a name in ``training.data.FORMATS``; empty recognises it by its content.
         val_format: Format of the other.
+        unreadable: "error" ends a run at a photo that is missing or cannot be read; "skip" opens all photos first,
+            and leaves out and lists those.
         max_tokens: Longer captions are cut to this many tokens.
         mirror: Whether to learn from mirrored photos too; a photo with "left" or "right" in a caption never is.
         augmented: While the encoder is frozen, from how many augmented versions of every photo to learn besides:
@@ -52,6 +55,7 @@ class DataRecipe:
     val_split: str | tuple[str, ...] = ()
     train_format: str = ""
     val_format: str = ""
+    unreadable: Unreadable = "error"
     max_tokens: int = 20
     mirror: bool = False
     augmented: int = 0
@@ -71,6 +75,7 @@ class DataRecipe:
             images=self.path(f"{part}_images"),
             split=(split,) if isinstance(split, str) else tuple(split),
             format=getattr(self, f"{part}_format"),
+            unreadable=self.unreadable,
         )
 
     def path(self, name: str) -> Path:

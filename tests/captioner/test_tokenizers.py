@@ -18,7 +18,15 @@ ODD = [
     "\r\n",
     "\t",
     "\u0301",
+    "\u094d",
+    "\u200c",
     "\u200d",
+    "\u00ad",
+    "\u05be",
+    "\u2011",
+    "\u1100",
+    "\u1161",
+    "क",
     "👩\u200d👧",
     "🇰🇷",
     "שלום",
@@ -77,6 +85,7 @@ def test_split_characters(text: str, characters: list[str]) -> None:
 @unhurried
 @given(text=ANYTHING)
 @example(text="can't_ i'dn't'd")
+@example(text="0\u200cn't")
 def test_cutting_what_was_written_gives_the_same_pieces(name: str, text: str) -> None:
     cut = TOKENIZERS[name].split
     pieces = cut(text)

@@ -13,8 +13,9 @@ from PIL import Image
 from captioner.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from captioner.decoding import DecodingOptions
 from captioner.errors import ConfigError
+from captioner.model import CaptionModel
 from captioner.predictor import CaptionPredictor
-from captioner.tokenizers import CharacterTokenizer, WordTokenizer
+from captioner.tokenizers import CharacterTokenizer, WordTokenizer, WordTokenizerRule1
 from tests.pictures import noise_image
 from training.data import CaptionedImage
 from training.fit import start
@@ -52,6 +53,26 @@ def test_before_it_learns_it_says_what_it_said(small_checkpoint: Checkpoint, old
     )
     same = sum(one == other for one, other in zip(said, says, strict=True))
     assert same >= 5  # a new word's random row may win once
+
+
+@pytest.mark.parametrize(
+    ("old_words", "rule", "new_words"),
+    [
+        (["dog", "é", "कत"], 2, ["कुत्ता"]),  # all whole by the present rule, which words in new scripts need
+        (["dog", "\u1100\u1161"], 1, []),  # syllables that the present rule composes: the old words keep their rule
+    ],
+)
+def test_words_of_new_scripts_are_learnt_unless_old_words_forbid(
+    old_words: list[str], rule: int, new_words: list[str], small_checkpoint: Checkpoint, tmp_path: Path
+) -> None:
+    tokenizer = WordTokenizerRule1(old_words)
+    config = small_checkpoint.model.config
+    old = Checkpoint(CaptionModel(config, len(tokenizer)).eval(), tokenizer)
+    save_checkpoint(old, tmp_path / "old.safetensors")
+    _, grown = grow(tmp_path / "old.safetensors", config, WordTokenizer.learn(["कुत्ता dog"]))
+    assert isinstance(grown, WordTokenizer)
+    assert grown.rule == rule
+    assert grown.vocabulary == (*old_words, *new_words)
 
 
 def test_another_model_is_refused(small_checkpoint: Checkpoint, old_file: Path) -> None:

@@ -2,6 +2,7 @@ import random
 import shutil
 import string
 import sys
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from captioner.errors import OptionError
 from training import ptb
+from training.ptb_characters import UNPROMISED
 
 needs_java = pytest.mark.skipif(
     shutil.which("java") is None or ptb._jar() is None,
@@ -257,6 +259,50 @@ def test_an_answer_of_another_length_is_an_error(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(ptb, "_jar", lambda: Path("program.jar"))
     with pytest.raises(ptb.TokenizerError, match="1 captions into 0 lines"):
         ptb.ptb_tokenize_java(["a dog"])
+
+
+SCRIPTS = [  # the same tokens from both engines, words whole
+    "एक कुत्ता पानी में दौड़ रहा है।",
+    "একটি কুকুর দৌড়াচ্ছে",
+    "ஒரு நாய் ஓடுகிறது",
+    "ఒక కుక్క పరుగెత్తుతోంది",
+    "สุนัขวิ่ง ในน้ำ",
+    "كَلْبٌ يَجْرِي، فِي المَاءِ؟",
+    "הַכֶּלֶב רָץ",
+    "İstanbul bir köpek",
+    "개가 달린다",
+    "犬が パンを",
+    "собака й ёж",
+]
+
+
+@pytest.mark.parametrize("caption", SCRIPTS)
+@pytest.mark.parametrize("engine", ["python", pytest.param("java", marks=needs_java)])
+def test_words_of_other_scripts_are_whole(caption: str, engine: ptb.Engine, capsys: pytest.CaptureFixture[str]) -> None:
+    ptb._warn.cache_clear()
+    for sign in "।،؟":
+        assert ptb.ptb_tokenize([f"a {sign}"], engine)[0] == [f"a {sign}"]
+        caption = caption.replace(sign, "")
+    words = unicodedata.normalize("NFC", caption).lower()
+    both = [caption, unicodedata.normalize("NFD", caption)]
+    assert ptb.ptb_tokenize(both, engine) == ([words, words], ptb.NAMES[engine])  # type: ignore[index]
+    assert not capsys.readouterr().err
+
+
+@needs_java
+def test_letters_and_marks_of_the_promise_equal_java() -> None:
+    codes = [*range(0xAE, 0x3400, 3), *range(0x4DC0, 0xA000, 97), *range(0xA000, 0xFE00, 11)]
+    signs = [chr(code) for code in codes if unicodedata.category(chr(code))[0] in "LM"]
+    kept = [sign for sign in signs if unicodedata.is_normalized("NFC", sign) and not UNPROMISED.match(sign)]
+    check([text for sign in kept for text in (f"za{sign}bz", sign, f"5{sign}", f"za{sign}'s", f"x-{sign}a")])
+
+
+def test_what_may_differ_from_java_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+    ptb._warn.cache_clear()
+    assert ptb.ptb_tokenize(["a dog", "ꞷ"], "python")[1] == ptb.DIFFERING
+    assert ptb.ptb_tokenize(["ꞷ"], "python")[1] == ptb.DIFFERING
+    assert capsys.readouterr().err.count("warning: ") == 1
+    assert ptb.ptb_tokenize(["a dog"], "python")[1] == ptb.NAMES["python"]
 
 
 def test_unknown_engine() -> None:

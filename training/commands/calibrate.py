@@ -5,12 +5,14 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import get_args
 
 from captioner.checkpoint import copy_with_calibration
 from captioner.commands.options import add_decoding, add_model, decoding_options, load_model
 from captioner.commands.output import DONE, say
 from training.commands.files import png_file
 from training.data import load_captioned_images
+from training.data.source import Unreadable
 from training.errors import TrainingError
 from training.evaluation.calibration import Standards, Study, study
 from training.evaluation.evaluate import caption_photos
@@ -31,6 +33,12 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--images", type=Path, required=True, metavar="DIR", help="folder of the photos, none learnt from"
     )
     parser.add_argument("--split", nargs="+", default=(), metavar="NAME", help="only these splits of the file")
+    parser.add_argument(
+        "--unreadable",
+        choices=get_args(Unreadable),
+        default="error",
+        help="whether to end at photos that cannot be read, or to leave them out and list them; default: %(default)s",
+    )
     parser.add_argument(
         "--out", type=Path, required=True, metavar="OUT.safetensors", help="the checkpoint with its calibration"
     )
@@ -64,7 +72,9 @@ def run(arguments: Namespace) -> int:
     """Calibrate a checkpoint and print how well that holds; return the exit status."""
     options = decoding_options(arguments)
     standards = Standards(arguments.agreement, arguments.good_cider, arguments.review_below)
-    images = load_captioned_images(arguments.annotations, arguments.images, arguments.split)
+    images = load_captioned_images(
+        arguments.annotations, arguments.images, arguments.split, unreadable=arguments.unreadable
+    )
     annotations_sha256 = sha256(arguments.annotations)  # now, since captioning takes a while
     predictor = load_model(arguments)
     if predictor.tokenizer.name != "word":

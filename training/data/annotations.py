@@ -21,13 +21,15 @@ class Entry:
         file: The photo's file, relative to the folder of the photos.
         captions: Its captions, without white space around them; some may be empty.
         split: The split that the file puts the photo in; empty if it knows no splits.
-        image_id: The photo's id; ``None`` if the file gives none.
+        image_id: The photo's id; ``None`` if the file gives none, or a text.
+        text_id: The photo's id if that is a text; else empty.
     """
 
     file: str
     captions: tuple[str, ...]
     split: str = ""
     image_id: int | None = None
+    text_id: str = ""
 
 
 class AnnotationFile:
@@ -100,12 +102,12 @@ class AnnotationFile:
         return DataError(f"{self.path}, {f'line {place}' if isinstance(place, int) else place}: {message}")
 
 
-def group(file: AnnotationFile, rows: Iterable[tuple[int, str, str, str]]) -> list[Entry]:
+def group(file: AnnotationFile, rows: Iterable[tuple[int | str, str, str, str]]) -> list[Entry]:
     """Make one entry of all the rows of a photo, in the order in which the photos come first.
 
     Args:
         file: Where the rows come from, for the message.
-        rows: Line number, photo, caption and split.
+        rows: Line number or another place, photo, caption and split.
 
     Raises:
         DataError: If a photo is in two splits.

@@ -12,9 +12,11 @@ from training.data.findings import (
     Part,
     findings_between,
     findings_of_captions,
+    findings_of_files,
     findings_of_folders,
     findings_of_lengths,
     findings_of_photos,
+    findings_of_spaces,
     findings_of_words,
 )
 from training.data.photos import look_at
@@ -110,7 +112,7 @@ def parts_of(sources: Mapping[str, CaptionSource]) -> list[Part]:
         DataError: If a file of captions cannot be read.
     """
     return [
-        Part(name, source.annotations, source.images, list(source.entries().values()))
+        Part(name, source.annotations, source.images, list(source.entries().values()), source.unlisted())
         for name, source in sources.items()
     ]
 
@@ -124,7 +126,11 @@ def parts_of_file(source: CaptionSource) -> list[Part]:
     if source.split:
         return parts_of({name: replace(source, split=(name,)) for name in source.split})
     splits = sorted(source.by_split().items(), key=lambda item: (item[0] != "train", item[0]))
-    return [Part(name or "data", source.annotations, source.images, list(entries.values())) for name, entries in splits]
+    unlisted = source.unlisted()
+    return [
+        Part(name or "data", source.annotations, source.images, list(entries.values()), unlisted)
+        for name, entries in splits
+    ]
 
 
 def check(parts: Sequence[Part], options: CheckOptions) -> Report:
@@ -142,11 +148,13 @@ def check(parts: Sequence[Part], options: CheckOptions) -> Report:
         finding for part in parts for finding in (*findings_of_photos(part, looks), *findings_of_captions(part))
     ]
     findings += findings_between(parts, looks)
+    if options.tokenizer == "word":
+        findings += [finding for part in parts for finding in findings_of_spaces(part)]
     for item in facts[:1]:  # what is not learnt from is not cut either
         findings += findings_of_lengths(item.part, item.lengths, f"{options.tokenizer}s")
     for item in facts:
         findings += findings_of_words(item.part, item.coverage[0], item.coverage[1:])
-    findings += findings_of_folders(parts)
+    findings += [*findings_of_files(parts), *findings_of_folders(parts)]
     return Report(options, facts, tuple(sorted(findings, key=lambda finding: LEVELS.index(finding.level))))
 
 

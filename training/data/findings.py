@@ -1,5 +1,7 @@
 """What is wrong with a data set, and what to do about it."""
 
+import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,12 +12,16 @@ from typing import Literal
 from captioner.tokenizers.word import split_words
 from training.data.annotations import PHOTO_ENDINGS, Entry
 from training.data.photos import Look
+from training.data.similar import hints, photo_hints
 from training.data.words import Coverage, Lengths
 
 Level = Literal["serious", "warning", "note"]
 LEVELS: tuple[Level, ...] = ("serious", "warning", "note")
 EXAMPLES = 5
 MANY_CUT = 0.01  # share of captions that are cut, above which it is worth a warning
+UNSPACED = re.compile(  # so many letters of Thai, Lao, Burmese, Khmer, kana or Han in a row are seldom one word
+    "[\u0e01-\u0eff\u1000-\u109f]{16}|[\u1780-\u17ff]{16}|[\u3040-\u30ff\u3400-\u9fff\U00020000-\U0003ffff]{7}"
+)
 WELL_COVERED = 0.95  # share of the words that a vocabulary should have
 
 
@@ -49,12 +55,14 @@ class Part:
         annotations: Its file of captions.
         images: The folder of its photos.
         entries: What the file says of each photo.
+        unlisted: The file's captions of photos that it does not list, each after its photo's id.
     """
 
     name: str
     annotations: Path
     images: Path
     entries: Sequence[Entry]
+    unlisted: Sequence[str] = ()
 
     def path(self, entry: Entry) -> Path:
         """Return a photo's file."""
@@ -69,19 +77,21 @@ class Part:
 def findings_of_photos(part: Part, looks: Mapping[Path, Look]) -> Iterator[Finding]:
     """Return what is wrong with the photos of a part."""
     seen = [(entry.file, looks[part.path(entry)]) for entry in part.entries]
+    hint = photo_hints(part.images) if any(not look.there for _, look in seen) else hints(())
     yield from _finding(
         "serious",
         part.name,
-        [file for file, look in seen if not look.there],
+        [f"{file}{hint(file)}" for file, look in seen if not look.there],
         "missing photos",
-        f"put them into {part.images}, correct the folder, or take their lines out of {part.annotations.name}",
+        f"put them into {part.images}, correct the folder or the names, take their lines out of "
+        f"{part.annotations.name}, or set data.unreadable = skip",
     )
     yield from _finding(
         "serious",
         part.name,
         [f"{file}: {look.problem}" for file, look in seen if look.problem],
         "photos that cannot be read",
-        "download or convert them again, or take their lines out",
+        "download or convert them again, take their lines out, or set data.unreadable = skip",
     )
     copies: dict[str, list[str]] = {}
     for file, look in seen:
@@ -137,6 +147,22 @@ def findings_of_captions(part: Part) -> Iterator[Finding]:
     )
 
 
+def findings_of_spaces(part: Part) -> Iterator[Finding]:
+    """Return the captions that words cannot be told apart in, as their script writes no spaces."""
+    yield from _finding(
+        "warning",
+        part.name,
+        [
+            f"{entry.file}: {caption}"
+            for entry in part.entries
+            for caption in entry.captions
+            if UNSPACED.search(unicodedata.normalize("NFC", caption))
+        ],
+        "captions in a script without spaces, of which whole sentences are one word",
+        "put spaces between the words, or set tokenizer.name = character and a larger data.max_tokens",
+    )
+
+
 def findings_of_lengths(part: Part, lengths: Lengths, tokens: str) -> Iterator[Finding]:
     """Return whether many captions are cut."""
     if lengths.cut > MANY_CUT * lengths.total:
@@ -182,6 +208,18 @@ def findings_between(parts: Sequence[Part], looks: Mapping[Path, Look]) -> Itera
             sorted(f"{contents[one.name][key]} = {contents[other.name][key]}" for key in shared),
             "photos that are in both",
             f"take them out of {one.name}: scores on photos that were learnt from say nothing",
+        )
+
+
+def findings_of_files(parts: Sequence[Part]) -> Iterator[Finding]:
+    """Return the captions that belong to no photo, of every file once."""
+    for part in {part.annotations: part for part in parts}.values():
+        yield from _finding(
+            "warning",
+            str(part.annotations),
+            part.unlisted,
+            "captions of photos that the file does not list",
+            "training leaves them out; if they belong to the set, add their photos to images, with the same ids",
         )
 
 

@@ -1,11 +1,12 @@
 """The formats that files of captions may be in, by name."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from captioner.registry import Registry
-from training.data import coco, flickr, karpathy, tables
+from training.data import coco, flickr, karpathy, lists, tables
 from training.data.annotations import AnnotationFile, Entry
 from training.errors import DataError
 
@@ -18,23 +19,28 @@ class Format:
         looks_like: What a file in it looks like, for messages.
         recognises: Whether a file seems to be in it.
         read: From a file to what it says of each photo.
+        unlisted: From a file to its captions of photos that it does not list; most formats cannot have such.
     """
 
     looks_like: str
     recognises: Callable[[AnnotationFile], bool]
     read: Callable[[AnnotationFile], list[Entry]]
+    unlisted: Callable[[AnnotationFile], list[str]] = lambda _: []
 
+
+_OBJECTS = re.compile(r"\s*\[\s*\{")
 
 # The first one that recognises a file reads it.
 FORMATS: Registry[Format] = Registry(
     "caption format",
     {
-        "coco": Format('a JSON object with "images" and "annotations"', coco.recognises, coco.read),
+        "coco": Format('a JSON object with "images" and "annotations"', coco.recognises, coco.read, coco.unlisted),
         "karpathy": Format(
             'a JSON object with "images" that have "filename", "split" and "sentences"',
             karpathy.recognises,
             karpathy.read,
         ),
+        "json-list": Format('a JSON list of {"image": ..., "caption": ...}', lists.recognises, lists.read),
         "flickr-token": Format("lines NAME.jpg#0<TAB>caption", flickr.recognises_token, flickr.read_token),
         "flickr30k-csv": Format(
             "a header image_name| comment_number| comment", flickr.recognises_piped, flickr.read_piped
@@ -57,13 +63,23 @@ def read_entries(path: Path, name: str = "") -> list[Entry]:
         DataError: If the file is missing, in no known format, or wrong somewhere; the message names the place.
     """
     file = AnnotationFile(path)
+    return _format(file, name).read(file)
+
+
+def unlisted_captions(path: Path, name: str = "") -> list[str]:
+    """Return the captions in a file whose photos it does not list; see :func:`read_entries`."""
+    file = AnnotationFile(path)
+    return _format(file, name).unlisted(file)
+
+
+def _format(file: AnnotationFile, name: str) -> Format:
     if name:
-        return FORMATS[name].read(file)
+        return FORMATS[name]
     if not file.text.strip():
-        raise DataError(f"{path}: the file is empty")
+        raise DataError(f"{file.path}: the file is empty")
     for known in FORMATS.values():
         if known.recognises(file):
-            return known.read(file)
+            return known
     raise _unknown(file)
 
 
@@ -71,10 +87,12 @@ def _unknown(file: AnnotationFile) -> DataError:
     seen = f"the first line {file.first_line[:100]!r}"
     if file.json_keys:
         seen = f"a JSON object with the keys {', '.join(sorted(file.json_keys))}"
-    elif file.text.lstrip().startswith("{") and not file.first_line.rstrip().endswith("}"):
+    elif _OBJECTS.match(file.text) or (
+        file.text.lstrip().startswith("{") and not file.first_line.rstrip().endswith("}")
+    ):
         try:
             _ = file.json
-        except DataError as error:  # it starts as one JSON object over many lines: say where it breaks
+        except DataError as error:  # it starts as one JSON value over many lines: say where it breaks
             return error
     known = "\n".join(f"  {name}: {entry.looks_like}" for name, entry in FORMATS.items())
     return DataError(f"{file.path}: no known format of captions; it has {seen}. Known are:\n{known}")

@@ -27,6 +27,11 @@ class Look:
     content: str = ""
     problem: str = ""
 
+    @property
+    def good(self) -> bool:
+        """Whether it is there, and nothing was found wrong with it."""
+        return self.there and not self.problem
+
 
 def look_at(paths: Iterable[Path], *, opened: bool = True) -> Mapping[Path, Look]:
     """Look at photos, many at a time.

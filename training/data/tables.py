@@ -49,7 +49,7 @@ def recognises_jsonl(file: AnnotationFile) -> bool:
         first = json.loads(file.first_line)
     except ValueError:
         return False
-    return isinstance(first, dict) and {"file", "caption"} <= set(map(_kind, first))
+    return isinstance(first, dict) and {"file", "caption"} <= kinds_in(first)
 
 
 def read_jsonl(file: AnnotationFile) -> list[Entry]:
@@ -122,25 +122,37 @@ def _csv_row(
         yield line, photo, caption, split
 
 
-def _jsonl_rows(file: AnnotationFile) -> Iterator[tuple[int, str, str, str]]:
+def kinds_in(item: Mapping[str, Any]) -> set[str | None]:
+    """Return what an object holds under its keys: "file", "caption", "split"."""
+    return set(map(_kind, item))
+
+
+def rows_of(file: AnnotationFile, place: int | str, item: Any) -> Iterator[tuple[int | str, str, str, str]]:
+    """Return place, photo, caption and split for every caption of an object, an empty one if it has none.
+
+    Raises:
+        DataError: If it is no object with a photo and a caption.
+    """
+    if not isinstance(item, dict):
+        raise file.wrong(place, f"an object is expected; it is {item!r:.60}")
+    found: dict[str | None, Any] = {}
+    for key, value in item.items():
+        found.setdefault(_kind(key), value)
+    photo, captions = found.get("file"), found.get("caption")
+    if not isinstance(photo, str) or not photo.strip():
+        raise file.wrong(place, f"it must name a photo under one of: {', '.join(NAMES['file'])}")
+    if isinstance(captions, str):
+        captions = [captions]
+    if not isinstance(captions, list) or not all(isinstance(caption, str) for caption in captions):
+        raise file.wrong(place, f"it must have a text, or a list of texts, under one of: {', '.join(NAMES['caption'])}")
+    for caption in captions or [""]:
+        yield place, photo.strip(), caption, str(found.get("split") or "")
+
+
+def _jsonl_rows(file: AnnotationFile) -> Iterator[tuple[int | str, str, str, str]]:
     for line, text in file.lines():
         try:
             item = json.loads(text)
         except json.JSONDecodeError as error:
             raise file.wrong(line, f"not valid JSON: {error.msg} (column {error.colno})") from None
-        if not isinstance(item, dict):
-            raise file.wrong(line, f"an object is expected; it is {item!r:.60}")
-        found: dict[str | None, Any] = {}
-        for key, value in item.items():
-            found.setdefault(_kind(key), value)
-        photo, captions = found.get("file"), found.get("caption")
-        if not isinstance(photo, str) or not photo.strip():
-            raise file.wrong(line, f"it must name a photo under one of: {', '.join(NAMES['file'])}")
-        if isinstance(captions, str):
-            captions = [captions]
-        if not isinstance(captions, list) or not all(isinstance(caption, str) for caption in captions):
-            raise file.wrong(
-                line, f"it must have a text, or a list of texts, under one of: {', '.join(NAMES['caption'])}"
-            )
-        for caption in captions or [""]:
-            yield line, photo.strip(), caption, str(found.get("split") or "")
+        yield from rows_of(file, line, item)

@@ -5,9 +5,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from captioner.decoding import DecodingOptions
-from captioner.images import read_image
 from captioner.predictor import CaptionPredictor
 from captioner.types import Caption, Features
+from training.cache import read_photo
 from training.data import CaptionedImage
 from training.evaluation.bootstrap import Bootstrap, score_intervals
 from training.evaluation.wording import Wording, wording
@@ -83,7 +83,7 @@ class Evaluation:
 
     def _caption_to_dict(self, row: int) -> dict[str, Any]:
         image, caption = self.images[row], self.captions[row]
-        values = {"image_id": image.image_id, "file_name": image.path.name, "caption": caption.text}
+        values = {"image_id": image.public_id, "file_name": image.path.name, "caption": caption.text}
         values["cider"] = 100 * self.report.per_image_cider[image.image_id]
         if caption.confidence is not None:
             values |= {"confidence": caption.confidence, "needs_review": caption.needs_review}
@@ -92,7 +92,7 @@ class Evaluation:
     def results(self) -> list[dict[str, Any]]:
         """Return the captions in COCO's results format, as pycocotools and COCO's server read them."""
         pairs = zip(self.images, self.captions, strict=True)
-        return [{"image_id": image.image_id, "caption": caption.text} for image, caption in pairs]
+        return [{"image_id": image.public_id, "caption": caption.text} for image, caption in pairs]
 
 
 def evaluate(
@@ -112,7 +112,7 @@ def evaluate(
         bootstrap: How to find intervals.
 
     Raises:
-        ImageError: If a photo cannot be read.
+        DataError: If a photo cannot be read.
         MetricError: If the captions cannot be scored.
     """
     captions = caption_photos(predictor, images, options)
@@ -146,11 +146,11 @@ def caption_photos(
     """Return the best caption of each photo, under a progress bar.
 
     Raises:
-        ImageError: If a photo cannot be read.
+        DataError: If a photo cannot be read; the message names it.
     """
     return best_captions(predictor, _encoded(predictor, images), options, len(images), "captioning")
 
 
 def _encoded(predictor: CaptionPredictor, images: Sequence[CaptionedImage]) -> Iterator[Features]:
     for start in range(0, len(images), BATCH):
-        yield predictor.encode([read_image(image.path.read_bytes()) for image in images[start : start + BATCH]])
+        yield predictor.encode([read_photo(image.path) for image in images[start : start + BATCH]])

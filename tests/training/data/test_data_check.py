@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from captioner.tokenizers import TOKENIZERS, WordTokenizer
 from tests.pictures import noise_image
 from training.__main__ import main
+from training.data import CaptionSource
+from training.data.check import CheckOptions, check, parts_of_file
 from training.data.words import Lengths, count_words, coverage, unknown, vocabulary
 from training.recipe import Recipe
 
@@ -113,6 +115,48 @@ def test_nothing_is_found_where_nothing_is_wrong(recipe: Recipe, dataset: Path, 
     limit = int(finding["advice"].split(" = ")[1].split(",")[0])
     assert main(["check", "--recipe", str(path), "--set", f"data.max_tokens={limit}", "--json", str(out)]) == 0
     assert not [item for item in json.loads(out.read_text())["findings"] if "max_tokens" in item["what"]]
+
+
+def test_captions_of_photos_that_are_not_listed_are_counted(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    noise_image(1).save(tmp_path / "photos" / "0.jpg")
+    annotations = [
+        {"id": number, "image_id": image_id, "caption": text}
+        for number, (image_id, text) in enumerate([(1, "a dog runs"), (12345, "left out"), ("1", "too")])
+    ]
+    content = {"images": [{"id": 1, "file_name": "0.jpg"}], "annotations": annotations}
+    (tmp_path / "captions.csv").write_text(json.dumps(content))
+    _, report = run(tmp_path)
+    assert found(report)["captions.csv", "captions of photos"] == ("warning", 2)
+    [finding] = [item for item in report["findings"] if item["what"].startswith("captions of photos")]
+    assert finding["examples"] == ["12345: left out", "'1': too"]
+    assert report["parts"]["data"]["captions"] == 1
+
+
+@pytest.mark.parametrize("tokenizer", ["word", "character"])
+def test_captions_in_scripts_without_spaces_are_told(tokenizer: str, tmp_path: Path) -> None:
+    texts = [
+        "一只棕色的狗在草地上奔跑",
+        "茶色の犬が草の上を走る",
+        "สุนัขสีน้ำตาลวิ่งบนสนามหญ้า",
+        "一只 狗 在 跑",
+        "개가 달린다",
+        "कुत्ता दौड़ रहा है",
+    ]
+    rows = [f"{number}.jpg,{text}" for number, text in enumerate(texts)]
+    (tmp_path / "captions.csv").write_text("\n".join(["file,caption", *rows]), encoding="utf-8")
+    parts = parts_of_file(CaptionSource(tmp_path / "captions.csv", tmp_path))
+    report = check(parts, CheckOptions(tokenizer=tokenizer, photos=False))
+    counts = [finding.count for finding in report.findings if "without spaces" in finding.what]
+    assert counts == ([3] if tokenizer == "word" else [])
+
+
+def test_missing_photos_that_are_there_by_another_name_are_hinted_at(messy: Path) -> None:
+    (messy / "photos" / "missing.png").unlink(missing_ok=True)
+    noise_image(7).save(messy / "photos" / "Missing.PNG")
+    _, report = run(messy)
+    [finding] = [item for item in report["findings"] if item["what"] == "missing photos"]
+    assert finding["examples"] == ["missing.png (did you mean 'Missing.PNG'?)"]
 
 
 def test_chosen_splits_are_parts_of_their_own(messy: Path) -> None:

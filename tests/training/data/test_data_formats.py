@@ -14,7 +14,7 @@ from pycocotools.coco import COCO
 
 from captioner.errors import ConfigError
 from training.data.annotations import Entry
-from training.data.formats import FORMATS, read_entries
+from training.data.formats import FORMATS, read_entries, unlisted_captions
 from training.errors import DataError
 
 CAPTIONS = {
@@ -79,7 +79,18 @@ def jsonl_lists(photos: dict[str, list[str]]) -> str:
     return "\n".join(json.dumps({"captions": texts, "file_name": name}) for name, texts in photos.items())
 
 
+def json_list(photos: dict[str, list[str]]) -> str:
+    items = [{"image": name, "caption": text, "image_id": f"x_{name}"} for name, ts in photos.items() for text in ts]
+    return json.dumps(items, indent=1)
+
+
+def json_list_of_lists(photos: dict[str, list[str]]) -> str:
+    return json.dumps([{"image": name, "caption": texts} for name, texts in photos.items()])
+
+
 WRITERS: list[tuple[str, Writer]] = [
+    ("json-list", json_list),
+    ("json-list", json_list_of_lists),
     ("coco", coco),
     ("karpathy", karpathy),
     ("flickr-token", token),
@@ -152,6 +163,45 @@ def test_coco_is_read_as_pycocotools_reads_it(tmp_path: Path, capsys: pytest.Cap
         assert list(entry.captions) == [annotation["caption"] for annotation in annotations]
 
 
+@pytest.mark.parametrize("annotation_ids", [[7, 3, 5, 1], ["b", "a", "d", "c"], None])
+def test_ids_that_are_texts_or_missing_are_read_as_pycocotools_reads_them(
+    annotation_ids: list[Any] | None, tmp_path: Path
+) -> None:
+    images = [{"id": "b-2", "file_name": "b.jpg"}, {"id": 3, "file_name": "c.jpg"}, {"id": "3", "file_name": "a.jpg"}]
+    owners, texts = ["b-2", "3", "b-2", "unknown"], ["one", "two", "three", "four"]
+    annotations = [{"image_id": owner, "caption": text} for owner, text in zip(owners, texts, strict=True)]
+    for annotation, number in zip(annotations, annotation_ids or [], strict=False):
+        annotation["id"] = number
+    (tmp_path / "c.json").write_text(json.dumps({"images": images, "annotations": annotations}))
+    first = ["three", "one"] if annotation_ids == [7, 3, 5, 1] else ["one", "three"]
+    assert read_entries(tmp_path / "c.json") == [
+        Entry("c.jpg", (), image_id=3),
+        Entry("a.jpg", ("two",), text_id="3"),
+        Entry("b.jpg", tuple(first), text_id="b-2"),
+    ]
+    assert unlisted_captions(tmp_path / "c.json") == ["'unknown': four"]
+    if annotation_ids:
+        oracle = COCO(str(tmp_path / "c.json"))
+        for entry in read_entries(tmp_path / "c.json"):
+            found = oracle.imgToAnns[entry.text_id or entry.image_id]
+            assert sorted(item["caption"] for item in found) == sorted(entry.captions)
+
+
+def test_lists_keep_their_ids(tmp_path: Path) -> None:
+    items = [
+        {"image": "val2014/x.jpg", "caption": " a dog ", "image_id": "coco_1"},
+        {"image": "y.jpg", "caption": ["b", "c"], "img_id": 4, "split": "val"},
+        {"image": "val2014/x.jpg", "caption": "runs", "image_id": "coco_1"},
+        {"image": "z.jpg", "caption": []},
+    ]
+    (tmp_path / "l.json").write_text(json.dumps(items))
+    assert read_entries(tmp_path / "l.json") == [
+        Entry("val2014/x.jpg", ("a dog", "runs"), text_id="coco_1"),
+        Entry("y.jpg", ("b", "c"), "val", 4),
+        Entry("z.jpg", ("",)),
+    ]
+
+
 def test_karpathy_ids_and_folders_are_coco_s(tmp_path: Path) -> None:
     image = {"filename": "x.jpg", "filepath": "val2014", "split": "restval", "imgid": 0, "cocoid": 391895}
     (tmp_path / "d.json").write_text(json.dumps({"images": [{**image, "sentences": [{"raw": " a man "}]}]}))
@@ -188,7 +238,17 @@ def test_the_flickr30k_line_without_its_second_bar(tmp_path: Path) -> None:
         ('{"images": {}, "annotations": []}', "images: a list is expected; it is {}"),
         ('{"images": [4], "annotations": []}', r"images\[0\]: an object is expected; it is 4"),
         ('{"images": [{"id": 1}], "annotations": []}', r"images\[0\]: 'file_name' is missing; there are 'id'"),
-        ('{"images": [{"id": "1", "file_name": "x"}], "annotations": []}', r"images\[0\]: 'id' must be of type int"),
+        (
+            '{"images": [{"id": 1.5, "file_name": "x"}], "annotations": []}',
+            r"images\[0\]: 'id' must be of type int or str; it is 1\.5",
+        ),
+        ('[{"image": "a.jpg", "caption": "x"}, 4]', r", \[1\]: an object is expected; it is 4"),
+        ('[{"image": "a.jpg", "caption": "x"}, {"image": "b.jpg"}]', r", \[1\]: it must have a text, or a list"),
+        (
+            '[{"image": "a.jpg", "caption": "x", "image_id": 1}, {"image": "a.jpg", "caption": "y", "image_id": "1"}]',
+            r", \[1\]: a\.jpg has the id '1', but before 1",
+        ),
+        ('[{"image": "a.jpg", "caption": "x"},\n{"image": ]', "line 2, column 11: not valid JSON"),
         (
             '{"images": [{"id": 1, "file_name": "x"}, {"id": 1, "file_name": "y"}], "annotations": []}',
             r"images\[1\]: the id 1 is there twice",
