@@ -12,7 +12,8 @@ from captioner.commands.output import complain, shown
 from captioner.errors import CaptionerError, OptionError
 from captioner.images import DEFAULT_LIMITS, read_image
 
-SUFFIXES = (".jpg", ".jpeg", ".mpo", ".png", ".webp", ".gif", ".bmp")  # of the images of a folder
+# of the images of a folder
+SUFFIXES = (".jpg", ".jpeg", ".mpo", ".png", ".webp", ".gif", ".bmp", ".avif", ".heic", ".heif")
 BATCH_SIZE = 8
 
 
