@@ -78,8 +78,8 @@ def seed_picture(kind: str, picture: Image.Image) -> bytes:
 
 KINDS = (
     "jpeg", "jpeg progressive", "jpeg grey", "jpeg cmyk", "png", "png palette", "png alpha", "png deep", "png bits",
-    "png several", "webp", "webp lossless", "webp several", "avif", "gif", "gif several", "bmp", "bmp palette", "bmp bits",
-    "mpo several", "tiff", "ico", "ppm", "tga", "pcx", "icns", "pdf",
+    "png several", "webp", "webp lossless", "webp several", "gif", "gif several", "bmp", "bmp palette", "bmp bits",
+    "avif", "mpo several", "tiff", "ico", "ppm", "tga", "pcx", "icns", "pdf",
 )  # fmt: skip
 MODES = {"palette": "P", "grey": "L", "alpha": "RGBA", "cmyk": "CMYK", "bits": "1"}
 FOREIGN = {
