@@ -62,7 +62,7 @@ def seed_picture(kind: str, picture: Image.Image) -> bytes:
     name, _, variant = kind.partition(" ")
     exif = Image.Exif()
     exif[0x0112], exif[0x010E] = 6, "text"
-    options: dict[str, object] = {"exif": exif} if name in ("jpeg", "png", "webp", "mpo") else {}
+    options: dict[str, object] = {"exif": exif} if name in ("jpeg", "png", "webp", "mpo", "avif") else {}
     if variant == "several":
         options |= {"save_all": True, "append_images": [picture.rotate(90)]}
     elif variant in ("progressive", "lossless"):
@@ -79,7 +79,7 @@ def seed_picture(kind: str, picture: Image.Image) -> bytes:
 KINDS = (
     "jpeg", "jpeg progressive", "jpeg grey", "jpeg cmyk", "png", "png palette", "png alpha", "png deep", "png bits",
     "png several", "webp", "webp lossless", "webp several", "gif", "gif several", "bmp", "bmp palette", "bmp bits",
-    "mpo several", "tiff", "ico", "ppm", "tga", "pcx", "icns", "pdf",
+    "avif", "mpo several", "tiff", "ico", "ppm", "tga", "pcx", "icns", "pdf",
 )  # fmt: skip
 MODES = {"palette": "P", "grey": "L", "alpha": "RGBA", "cmyk": "CMYK", "bits": "1"}
 FOREIGN = {

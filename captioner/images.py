@@ -5,22 +5,31 @@ reader is tried; sizes are checked when only the header was read; and whatever a
 ``ImageError``.
 """
 
+import hashlib
 import io
-import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import NoReturn
 
 import numpy as np
 import torch
-from PIL import BmpImagePlugin, GifImagePlugin, Image, ImageFile, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
+from PIL import AvifImagePlugin, BmpImagePlugin, GifImagePlugin, Image, ImageFile, PngImagePlugin, WebPImagePlugin
 from torch import Tensor
 
 from captioner.config import ImageConfig
-from captioner.errors import ImageTooLargeError, InvalidImageError, OptionError, UnsupportedImageError
+from captioner.errors import ImageError, ImageTooLargeError, InvalidImageError, OptionError, UnsupportedImageError
+from captioner.formats.foreign import looks_like
+from captioner.formats.iso_media import can_read_heic, coded_pixels, is_avif, is_heic, open_avif, open_heic
+from captioner.formats.jpeg import JpegFile, needed_of_jpeg
+from captioner.formats.needed import MAX_BLOCK_BYTES, Needed
+from captioner.formats.orientation import first_orientation
+from captioner.formats.png import needed_of_png
 
-SUPPORTED_FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP")
-MAX_SCANS = 64  # of a JPEG: a progressive photo has about ten, and each may cost a pass over all pixels
+SUPPORTED_FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "AVIF", "HEIC")
+STRIP = 64  # rows
+MAX_PASSES = (
+    8  # of an AVIF: the pixels of its pictures, transparency, thumbnails and layers, as a multiple of the limit
+)
 MAX_RLE_BYTES = 2**21  # of a run-length coded BMP: Pillow decodes it in Python, some seconds for 20 MiB
 MEBIBYTE = 2**20
 
@@ -55,16 +64,6 @@ class ImageLimits:
 DEFAULT_LIMITS = ImageLimits()
 
 
-class _JpegFile(JpegImagePlugin.JpegImageFile):
-    """Pillow's JPEG reader, without its look for a resolution in EXIF, which warns when the EXIF is damaged.
-
-    Used directly, it also reads the first picture of an MPO as the JPEG that it is.
-    """
-
-    def _read_dpi_from_exif(self) -> None:
-        pass
-
-
 @dataclass(frozen=True)
 class _Reader:
     """How a supported format is recognised and opened; ``open`` reads no more than its header."""
@@ -72,37 +71,21 @@ class _Reader:
     format: str
     matches: Callable[[bytes], bool]
     open: Callable[[io.BytesIO], ImageFile.ImageFile]
+    strip: Callable[[bytes], Needed] = Needed
+    turns: bool = False  # whether the decoder itself makes pictures upright
 
 
 # Not Image.open(): it compares the size with a limit that is global to the process, and warns.
 _READERS = (
-    _Reader("JPEG", lambda data: data.startswith(b"\xff\xd8\xff"), _JpegFile),
-    _Reader("PNG", lambda data: data.startswith(b"\x89PNG\r\n\x1a\n"), PngImagePlugin.PngImageFile),
+    _Reader("JPEG", lambda data: data.startswith(b"\xff\xd8\xff"), JpegFile, needed_of_jpeg),
+    _Reader("PNG", lambda data: data.startswith(b"\x89PNG\r\n\x1a\n"), PngImagePlugin.PngImageFile, needed_of_png),
     _Reader("WEBP", lambda data: data[:4] == b"RIFF" and data[8:12] == b"WEBP", WebPImagePlugin.WebPImageFile),
     _Reader("GIF", lambda data: data.startswith((b"GIF87a", b"GIF89a")), GifImagePlugin.GifImageFile),
     _Reader("BMP", lambda data: data.startswith(b"BM"), BmpImagePlugin.BmpImageFile),
+    _Reader("AVIF", is_avif, open_avif),
+    _Reader("HEIC", is_heic, open_heic, turns=True),
 )
 
-_FOREIGN = (  # what people upload by mistake, by its first bytes
-    (b"II*\0", "a TIFF image"),
-    (b"MM\0*", "a TIFF image"),
-    (b"%PDF", "a PDF document"),
-    (b"%!PS", "a PostScript document"),
-    (b"8BPS", "a Photoshop document"),
-    (b"\0\0\1\0", "an icon"),
-    (b"\0\0\0\x0cjP  ", "a JPEG 2000 image"),
-    (b"\xff\x4f\xff\x51", "a JPEG 2000 image"),
-    (b"\0\0\0\x0cJXL ", "a JPEG XL image"),
-    (b"\xff\x0a", "a JPEG XL image"),
-    (b"PK\3\4", "a ZIP archive or an office document"),
-    (b"\x1f\x8b", "a gzip archive"),
-    (b"\x1aE\xdf\xa3", "a video"),
-    (b"RIFF", "a sound or a video"),
-)
-_BRANDS = {  # of an ISO media file: bytes 8 to 12
-    **dict.fromkeys((b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1"), "a HEIC image"),
-    **dict.fromkeys((b"avif", b"avis"), "an AVIF image"),
-}
 _TRANSPOSE = {  # EXIF orientation -> what makes the picture upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -112,14 +95,14 @@ _TRANSPOSE = {  # EXIF orientation -> what makes the picture upright
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_ORIENTATION_TAG, _LONG = 0x0112, 4  # the tag of EXIF, and the type of a value of four bytes instead of two
 
 
 def read_image(data: bytes, limits: ImageLimits = DEFAULT_LIMITS) -> Image.Image:
     """Read an upload as an upright RGB image.
 
-    EXIF orientation is applied, transparency is laid on white, 16 bits are scaled to 8, and of several
-    pictures the first is taken. Of the metadata only ``format`` is kept; an MPO counts as the JPEG it is.
+    The orientation of EXIF, or else of XMP, is applied, transparency is laid on white, 16 bits are scaled to 8,
+    and of several pictures the first is taken. Of the metadata only ``format`` is kept; an MPO counts as the
+    JPEG it is.
 
     Args:
         data: The whole file.
@@ -134,23 +117,57 @@ def read_image(data: bytes, limits: ImageLimits = DEFAULT_LIMITS) -> Image.Image
         InvalidImageError: If the file is empty, truncated or damaged, or the image too small or elongated.
     """
     reader = _recognise(data, limits)
-    try:
-        source = reader.open(io.BytesIO(data))
-    except Exception as error:  # noqa: BLE001 - whatever it is, the bytes caused it
-        _refuse(reader, error)
+    needed = reader.strip(data)
+    source = _open(reader, needed.data)
     _check_size(source.width, source.height, limits)
-    _check_effort(source, len(data))
+    _check_effort(source, data, limits)
+
     try:
-        source.load()
+        _load(reader, source, needed)
+        _check_size(source.width, source.height, limits)  # a decoder may learn better
         image = _to_rgb(source)
+    except ImageError:
+        raise
     except Exception as error:  # noqa: BLE001 - decoders raise far more kinds than they document
         _refuse(reader, error)
-    turn = _TRANSPOSE.get(_orientation(source.info.get("exif")))
-    if turn is not None:
+    if not reader.turns and (turn := _TRANSPOSE.get(first_orientation(_metadata(needed, source)))) is not None:
         image = image.transpose(turn)
     image.info.clear()  # or the orientation could be applied twice, and a photo's place leak
     image.format = reader.format
     return image
+
+
+def _open(reader: _Reader, data: bytes) -> ImageFile.ImageFile:
+    try:
+        return reader.open(io.BytesIO(data))
+    except ImageError:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever it is, the bytes caused it
+        _refuse(reader, error)
+
+
+def _load(reader: _Reader, source: ImageFile.ImageFile, needed: Needed) -> None:
+    """Decode a picture; that of a file without its end is decoded twice, to see whether its pixels are all there."""
+    if needed.padded is None:
+        source.load()
+        return
+    expected = _digest(_open(reader, needed.padded))  # before, so that two pictures are never held at once
+    if _digest(source) != expected:
+        raise EOFError("some pixels depend on what is missing")
+
+
+def _digest(image: Image.Image) -> bytes:
+    image.load()
+    digest = hashlib.blake2b()
+    for top in range(0, image.height, STRIP):
+        digest.update(image.crop((0, top, image.width, min(top + STRIP, image.height))).tobytes())
+    return digest.digest()
+
+
+def _metadata(needed: Needed, source: ImageFile.ImageFile) -> list[bytes]:
+    """Return the blocks of metadata that may tell the orientation: those found in the file, or else by its reader."""
+    found = (source.info.get(name) for name in ("exif", "xmp"))
+    return [*needed.metadata, *(block[:MAX_BLOCK_BYTES] for block in found if isinstance(block, bytes))]
 
 
 def _recognise(data: bytes, limits: ImageLimits) -> _Reader:
@@ -161,25 +178,11 @@ def _recognise(data: bytes, limits: ImageLimits) -> _Reader:
         raise ImageTooLargeError(f"the image has {size:.2f} MiB; at most {allowed:.2f} MiB are allowed")
     for reader in _READERS:
         if reader.matches(data):
-            if reader.format == "JPEG" and (scans := data.count(b"\xff\xda")) > MAX_SCANS:
-                raise InvalidImageError(f"the JPEG image has {scans} scans; at most {MAX_SCANS} are allowed")
             return reader
-    foreign = _looks_like(data)
+    foreign = looks_like(data)
     guess = f"; it looks like {foreign}" if foreign else ""
-    allowed_formats = ", ".join(reader.format for reader in _READERS)
+    allowed_formats = ", ".join(name for reader in _READERS if (name := reader.format) != "HEIC" or can_read_heic())
     raise UnsupportedImageError(f"the file is not a supported image{guess}; allowed are {allowed_formats}")
-
-
-def _looks_like(data: bytes) -> str | None:
-    if data[4:8] == b"ftyp":
-        return _BRANDS.get(data[8:12], "a video")
-    for prefix, name in _FOREIGN:
-        if data.startswith(prefix):
-            return name
-    text = data[:1024].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
-    if text.startswith(b"<"):
-        return "an SVG drawing" if b"<svg" in text else "an HTML or XML document"
-    return None
 
 
 def _refuse(reader: _Reader, error: Exception) -> NoReturn:
@@ -201,11 +204,26 @@ def _check_size(width: int, height: int, limits: ImageLimits) -> None:
         raise InvalidImageError(f"{given}; a side may be at most {limits.max_aspect:g} times the other")
 
 
-def _check_effort(image: ImageFile.ImageFile, size: int) -> None:
+def _check_effort(image: ImageFile.ImageFile, data: bytes, limits: ImageLimits) -> None:
+    if isinstance(image, AvifImagePlugin.AvifImageFile):
+        _check_frames(coded_pixels(data), limits)
+    size = len(data)
     if size > MAX_RLE_BYTES and any(tile[0] == "bmp_rle" for tile in image.tile):
         raise ImageTooLargeError(
             f"the run-length coded BMP image has {size / MEBIBYTE:.2f} MiB; "
             f"at most {MAX_RLE_BYTES / MEBIBYTE:.2f} MiB are allowed"
+        )
+
+
+def _check_frames(frames: Sequence[int], limits: ImageLimits) -> None:
+    """Check what an AVIF decoder would really make, which the size that the file tells says nothing of."""
+    largest, all_together = max(frames, default=0), sum(frames)
+    if largest > limits.max_pixels:
+        raise ImageTooLargeError(f"the AVIF image holds {largest} pixels; at most {limits.max_pixels} are allowed")
+    if all_together > MAX_PASSES * limits.max_pixels:
+        raise ImageTooLargeError(
+            f"the {len(frames)} coded pictures of the AVIF image have {all_together} pixels; "
+            f"at most {MAX_PASSES * limits.max_pixels} are allowed"
         )
 
 
@@ -229,29 +247,6 @@ def _sixteen_to_eight_bits(image: Image.Image) -> Image.Image:
     if isinstance(transparent, int):
         grey[values == transparent] = 255
     return Image.fromarray(grey)
-
-
-def _orientation(exif: object) -> int:
-    """Return the orientation that EXIF bytes give; 1, which is upright, if they give none or are damaged.
-
-    Read here because Pillow reads all of EXIF for this one number, and warns of damage anywhere in it.
-    """
-    tiff = exif.removeprefix(b"Exif\0\0") if isinstance(exif, bytes) else b""
-    order = {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4])
-    if order is None:
-        return 1
-    try:
-        (directory,) = struct.unpack_from(order + "I", tiff, 4)
-        (count,) = struct.unpack_from(order + "H", tiff, directory)
-        for index in range(count):
-            entry = directory + 2 + 12 * index
-            tag, kind = struct.unpack_from(order + "HH", tiff, entry)
-            if tag == _ORIENTATION_TAG:
-                (value,) = struct.unpack_from(order + ("I" if kind == _LONG else "H"), tiff, entry + 8)
-                return int(value)
-    except struct.error:  # shorter than it says
-        pass
-    return 1
 
 
 class ImageTransform:

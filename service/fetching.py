@@ -1,16 +1,19 @@
 """Photos from URLs: of listed hosts alone, and never from inside the operator's own network.
 
-The host's name is resolved once, and the connection is made to the address that was checked, so that a name cannot
-change its mind in between. Redirects are refused, no credentials are sent, and bytes and time are limited.
+The host's name is resolved once, and the connection is made to an address that was checked, so that a name cannot
+change its mind in between. One that does not answer leaves time for the next. Redirects are refused, no credentials
+are sent, and bytes and time are limited.
 """
 
 import http.client
 import ipaddress
 import socket
 import ssl
+import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
-from threading import BoundedSemaphore, Event, Timer
+from threading import BoundedSemaphore, Event, Thread, Timer
 from urllib.parse import SplitResult, urlsplit
 
 from captioner.errors import ConfigError, ImageTooLargeError
@@ -22,6 +25,7 @@ from service.uploads import Upload
 PORTS = {"https": 443, "http": 80}
 MAX_URL = 2000  # characters
 MAX_FETCHES = 4  # at the same time, so that slow hosts cannot take all threads
+MAX_ADDRESSES = 8  # of a host that are tried
 MEBIBYTE = 2**20
 UNICAST = ipaddress.ip_network("2000::/3")  # all that is routed of IPv6
 NAT64 = ipaddress.ip_network("64:ff9b::/96")  # its addresses hold one of IPv4, which may be private
@@ -80,6 +84,7 @@ class Fetcher:
         self._resolve = resolve
         self._may_reach = may_reach
         self._places = BoundedSemaphore(MAX_FETCHES)
+        self._lookups = BoundedSemaphore(MAX_FETCHES)
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "Fetcher":
@@ -132,9 +137,11 @@ class Fetcher:
         return parts
 
     def _get(self, parts: SplitResult) -> bytes:
-        with self._connect(parts) as (connection, late):
+        deadline = time.monotonic() + self._seconds  # of all: looking up, connecting, encrypting, reading
+        with self._connect(parts, deadline) as (connection, late):
             target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-            connection.request("GET", target, headers={"Accept": "image/*", "Accept-Encoding": "identity"})
+            headers = {"Host": _authority(parts), "Accept": "image/*", "Accept-Encoding": "identity"}
+            connection.request("GET", target, headers=headers)
             response = connection.getresponse()
             if response.status != 200:
                 redirect = "; redirects are not followed" if 300 <= response.status < 400 else ""
@@ -148,27 +155,28 @@ class Fetcher:
         return data
 
     @contextmanager
-    def _connect(self, parts: SplitResult) -> Iterator[tuple[http.client.HTTPConnection, Event]]:
+    def _connect(self, parts: SplitResult, deadline: float) -> Iterator[tuple[http.client.HTTPConnection, Event]]:
         """Connect to an address that was checked, and hang up when the time is over, however slowly bytes trickle.
 
         Returns:
             The connection, and an event that is set when the time is over.
         """
         host, port = str(parts.hostname), parts.port or PORTS[parts.scheme]
-        addresses = self._resolve(host, port)
+        addresses = self._look_up(host, port, deadline)
         if not addresses or not all(map(self._may_reach, addresses)):
             raise FetchError(f"{host} has an address that is not public, which is not fetched from")
-        line = socket.create_connection((addresses[0], port), timeout=self._seconds)
+        line = _first_to_answer(addresses, port, deadline)
         if parts.scheme == "https":
             context = ssl.create_default_context()
             line = context.wrap_socket(line, server_hostname=host, do_handshake_on_connect=False)
         late = Event()
-        watch = Timer(self._seconds, _hang_up, [line, late])
+        watch = Timer(max(0.0, deadline - time.monotonic()), _hang_up, [line, late])
         watch.daemon = True
         watch.start()
         connection = http.client.HTTPConnection(host, port)
         connection.sock = line
         try:
+            line.settimeout(_left(deadline))
             if isinstance(line, ssl.SSLSocket):
                 line.do_handshake()
             yield connection, late
@@ -176,6 +184,55 @@ class Fetcher:
             watch.cancel()
             connection.close()
             line.close()
+
+    def _look_up(self, host: str, port: int, deadline: float) -> list[str]:
+        """Return the addresses of a host, each once, in the order in which the resolver likes them.
+
+        A resolver cannot be told to stop. So it runs in a thread of its own, of which there are only so many.
+        """
+        if not self._lookups.acquire(timeout=_left(deadline)):
+            raise TimeoutError
+        answer: Future[Sequence[str]] = Future()
+
+        def resolve() -> None:
+            try:
+                answer.set_result(self._resolve(host, port))
+            except Exception as error:  # noqa: BLE001 - it belongs to whoever waits
+                answer.set_exception(error)
+            finally:
+                self._lookups.release()
+
+        Thread(target=resolve, name="resolving", daemon=True).start()
+        return list(dict.fromkeys(answer.result(_left(deadline))))
+
+
+def _first_to_answer(addresses: Sequence[str], port: int, deadline: float) -> socket.socket:
+    """Connect to the first address that lets us, each with its share of the time that is left."""
+    for tried, address in enumerate(addresses[:MAX_ADDRESSES]):
+        share = _left(deadline) / (min(len(addresses), MAX_ADDRESSES) - tried)
+        try:
+            return socket.create_connection((address, port), timeout=share)
+        except OSError as error:
+            last = error
+    raise last
+
+
+def _left(deadline: float) -> float:
+    """Return the seconds that are left.
+
+    Raises:
+        TimeoutError: If there are none.
+    """
+    seconds = deadline - time.monotonic()
+    if seconds <= 0:
+        raise TimeoutError
+    return seconds
+
+
+def _authority(parts: SplitResult) -> str:
+    """Return what ``Host`` says: no port if it is the scheme's own, with which some servers do not know their name."""
+    host = f"[{parts.hostname}]" if ":" in str(parts.hostname) else str(parts.hostname)
+    return host if parts.port in (None, PORTS[parts.scheme]) else f"{host}:{parts.port}"
 
 
 def split_list(text: str) -> list[str]:

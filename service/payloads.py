@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from werkzeug.formparser import FormDataParser
 
 from captioner.types import Caption
+from service.forms import AnyNameParser
 from service.result_cache import PhotoFacts
 
 CONFIDENCE_DECIMALS = 4  # more than a calibration can tell
@@ -19,6 +20,8 @@ ACTIVATION_DECIMALS = 4  # enough to draw them
 
 class MemoryRequest(Request):
     """A request whose uploads stay in memory, and whose malformed forms are errors instead of empty forms."""
+
+    form_data_parser_class = AnyNameParser
 
     def _get_file_stream(
         self,

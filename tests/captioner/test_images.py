@@ -23,7 +23,8 @@ from captioner.errors import (
     OptionError,
     UnsupportedImageError,
 )
-from captioner.images import MAX_RLE_BYTES, MAX_SCANS, ImageLimits, ImageTransform, read_image
+from captioner.formats.jpeg import MAX_SCANS
+from captioner.images import MAX_RLE_BYTES, ImageLimits, ImageTransform, read_image
 
 Pixels = NDArray[np.uint8]
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
@@ -159,11 +160,11 @@ def test_mpo_gives_its_first_picture_as_a_jpeg() -> None:
     assert np.abs(np.asarray(image).astype(int) - np.asarray(smooth())).max() < 25
 
 
-@pytest.mark.parametrize("format_name", ["GIF", "PNG", "WEBP"])
+@pytest.mark.parametrize("format_name", ["GIF", "PNG", "WEBP", "AVIF"])
 def test_animations_give_their_first_frame(format_name: str) -> None:
     frames = [Image.new("RGB", (16, 16), colour) for colour in (RED, GREEN, BLUE)]
     data = encode(frames[0], format_name, save_all=True, append_images=frames[1:], duration=50)
-    assert (pixels(data) == RED).all()
+    assert np.abs(pixels(data).astype(int) - RED).max() <= (2 if format_name == "AVIF" else 0)
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "P", "gif"])
@@ -273,8 +274,6 @@ def test_ycck_jpeg() -> None:
         (b"<?xml version='1.0'?><svg xmlns='x'/>", "SVG"),
         (b"\xef\xbb\xbf  <SVG/>", "SVG"),
         (b"<!doctype html><p>", "HTML"),
-        (b"\0\0\0\x18ftypheic" + bytes(20), "HEIC"),
-        (b"\0\0\0\x18ftypavif" + bytes(20), "AVIF"),
         (b"\0\0\0\x18ftypisom" + bytes(20), "video"),
         (b"8BPS\0\1", "Photoshop"),
         (b"%!PS-Adobe-3.0 EPSF-3.0", "PostScript"),
@@ -388,6 +387,8 @@ SEEDS = {
     "bmp": encode(noise(), "BMP"),
     "rle": encode(noise().quantize(16), "BMP"),
     "mpo": encode(noise(), "MPO", save_all=True, append_images=[noise(seed=1)]),
+    "avif": encode(noise(), "AVIF", exif=exif(6)),
+    "avis": encode(noise(), "AVIF", save_all=True, append_images=[noise(seed=1)]),
 }
 
 

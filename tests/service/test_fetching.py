@@ -1,8 +1,11 @@
 """Photos from URLs: of listed hosts, from public addresses, over the address that was checked, within limits."""
 
 import http.server
+import io
 import socket
+import ssl
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -216,6 +219,120 @@ def test_slow_hosts_cannot_take_all_threads(site: Site) -> None:
     for thread in threads:
         thread.join()
     assert fetcher.fetch(site.url()) == b"late"
+
+
+def test_looking_up_a_name_counts_as_well(site: Site) -> None:
+    over = threading.Event()
+
+    def resolve(host: str, port: int) -> list[str]:
+        over.wait(30)
+        return ["127.0.0.1"]
+
+    fetcher = site.fetcher(resolve=resolve, seconds=0.3)
+    start = time.monotonic()
+    try:
+        for _ in range(MAX_FETCHES + 1):  # the last of which finds all lookups taken
+            with pytest.raises(FetchError, match=r"did not give the photo \(TimeoutError\)"):
+                fetcher.fetch(site.url())
+        assert time.monotonic() - start < 0.3 * (MAX_FETCHES + 1) + 2
+        assert sum(thread.name == "resolving" for thread in threading.enumerate()) == MAX_FETCHES
+    finally:
+        over.set()
+    assert site.requests == []
+
+
+def test_one_deadline_for_all_steps(site: Site) -> None:
+    over = threading.Event()
+
+    def resolve(host: str, port: int) -> list[str]:
+        time.sleep(0.4)
+        return ["127.0.0.1"]
+
+    def trickle(handler: http.server.BaseHTTPRequestHandler) -> None:
+        over.wait(30)
+
+    site.answer = trickle
+    start = time.monotonic()
+    try:
+        with pytest.raises(FetchError, match=r"it has 0\.6 s"):
+            site.fetcher(resolve=resolve, seconds=0.6).fetch(site.url())
+        assert time.monotonic() - start < 0.9
+    finally:
+        over.set()
+
+
+def test_all_addresses_are_tried_in_order(site: Site) -> None:
+    closed = ["127.0.0.3", "127.0.0.4"]  # where nobody listens on that port
+    assert site.fetcher(resolve=always([*closed, "127.0.0.1"])).fetch(site.url()) == b"photo"
+    with pytest.raises(FetchError, match="ConnectionRefusedError"):
+        site.fetcher(resolve=always(closed)).fetch(site.url())
+    assert len(site.requests) == 1
+
+
+def test_an_address_that_says_nothing_leaves_time_for_the_next(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    connect, tried = socket.create_connection, []
+
+    def create_connection(place: tuple[str, int], timeout: float) -> socket.socket:
+        tried.append((place[0], timeout))
+        if place[0] == "192.0.2.1":
+            time.sleep(timeout)
+            raise TimeoutError
+        return connect(place, timeout)
+
+    monkeypatch.setattr(socket, "create_connection", create_connection)
+    fetcher = site.fetcher(resolve=always(["192.0.2.1", "192.0.2.1", "127.0.0.1"]), seconds=1)
+    assert fetcher.fetch(site.url()) == b"photo"
+    [(first, share), (second, _)] = tried
+    assert (first, second) == ("192.0.2.1", "127.0.0.1")
+    assert 0.4 < share <= 0.5
+
+
+def test_every_address_must_be_public_before_any_is_tried(site: Site) -> None:
+    def may_reach(address: str) -> bool:
+        return address == "127.0.0.1"
+
+    fetcher = site.fetcher(resolve=always(["127.0.0.1", "127.0.0.9"]), may_reach=may_reach)
+    with pytest.raises(FetchError, match="not public"):
+        fetcher.fetch(site.url())
+    assert site.requests == []
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("https://photos.example/a", "photos.example"),
+        ("https://photos.example:443/a", "photos.example"),
+        ("http://photos.example:80/a", "photos.example"),
+        ("https://photos.example:80/a", "photos.example:80"),
+        ("http://photos.example:8080/a", "photos.example:8080"),
+        ("https://[2606:4700::1111]/a", "[2606:4700::1111]"),
+    ],
+)
+def test_host_has_a_port_only_if_it_is_not_the_scheme_s_own(
+    url: str, host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[bytes] = []
+
+    class Line:
+        def sendall(self, data: bytes) -> None:
+            sent.append(data)
+
+        def makefile(self, *_: object) -> io.BytesIO:
+            return io.BytesIO(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nphoto")
+
+        def settimeout(self, seconds: float) -> None:
+            assert 0 < seconds <= 20
+
+        def close(self) -> None:
+            pass
+
+    monkeypatch.setattr(socket, "create_connection", always(Line()))
+    monkeypatch.setattr(ssl.SSLContext, "wrap_socket", lambda _, line, **__: line)
+    hosts = ["photos.example", "photos.example:80", "photos.example:8080", "2606:4700::1111"]
+    fetcher = Fetcher(hosts, ["http", "https"], 1000, 20, resolve=always(["93.184.216.34"]))
+    assert fetcher.fetch(url) == b"photo"
+    assert f"\r\nHost: {host}\r\n".encode() in b"".join(sent)
+    assert b"".join(sent).lower().count(b"host:") == 1
 
 
 def test_tls_is_checked_against_the_host_s_name(site: Site) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from training.errors import DataError
 
-PHOTO_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp")
+PHOTO_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".avif", ".heic", ".heif")
 
 
 @dataclass(frozen=True)
