@@ -3,13 +3,13 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: serve test lint types browser clean
+.PHONY: serve test lint types browser node clean
 .DEFAULT_GOAL := serve
 
 serve: $(VENV)/serve.installed
 	$(BIN)/python -m service
 
-test: $(VENV)/dev.installed browser lint types
+test: $(VENV)/dev.installed browser node lint types
 	$(BIN)/python -m pytest
 
 lint: $(VENV)/dev.installed
@@ -36,6 +36,14 @@ browser:
 	  command -v apt-get >/dev/null || { echo "install Chromium for the browser tests"; exit 1; }; \
 	  [ "$$(id -u)" = 0 ] || sudo=sudo; \
 	  $$sudo apt-get update -qq && $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium; \
+	}
+
+# One test makes a client in TypeScript, by tools that npm installs into pytest's cache.
+node:
+	@command -v npm >/dev/null || { \
+	  command -v apt-get >/dev/null || { echo "install Node.js and npm for the TypeScript client's test"; exit 1; }; \
+	  [ "$$(id -u)" = 0 ] || sudo=sudo; \
+	  $$sudo apt-get update -qq && $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq nodejs npm; \
 	}
 
 clean:
