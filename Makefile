@@ -30,7 +30,7 @@ $(VENV)/dev.installed: requirements.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	touch $@
 
-# Chromium, nginx, promtool and Java, from Debian if they are missing.
+# Chromium, nginx, promtool, Java and npm, from Debian if they are missing.
 tools:
 	@.ci/tools
 

@@ -17,10 +17,15 @@ from captioner.errors import (
 
 logger = logging.getLogger(__name__)
 RETRY_AFTER_SECONDS = 1
+PROBLEM_JSON = "application/problem+json"
 
 
 class BadUploadError(CaptionerError):
     """The request does not carry exactly one image, or as many as it may."""
+
+
+class UnsupportedEncodingError(CaptionerError):
+    """The request's body is compressed in a way that is not read here."""
 
 
 class FetchError(CaptionerError):
@@ -74,6 +79,7 @@ STATUS: dict[type[CaptionerError], int] = {
     UnknownModelError: 404,
     ImageTooLargeError: 413,
     UnsupportedImageError: 415,
+    UnsupportedEncodingError: 415,
     InvalidImageError: 422,
     OptionError: 422,
     FetchError: 422,
@@ -171,6 +177,6 @@ def _problem(status: int, title: str, detail: str, kind: str = "about:blank") ->
         type=kind, title=title, status=status, detail=detail, instance=request.path, request_id=request_id()
     )
     answer.status_code = status
-    answer.mimetype = "application/problem+json"
+    answer.mimetype = PROBLEM_JSON
     answer.headers["Cache-Control"] = "no-store"
     return answer

@@ -102,7 +102,9 @@ def one_of(words: Mapping[str, Any], meaning: str = "") -> Kind:
 
 def truth(meaning: str = "") -> Kind:
     """Return the kind of yes or no."""
-    return replace(one_of({"true": True, "false": False}, meaning), schema={"type": "boolean"})
+    words = one_of({"true": True, "false": False}, meaning)
+    # Clients in Python, those that openapi-python-client makes too, write True into a form.
+    return replace(words, read=lambda text: words.read("true" if text == "True" else text), schema={"type": "boolean"})
 
 
 def free_text(least: int, most: int, meaning: str = "") -> Kind:

@@ -11,7 +11,8 @@ from urllib.parse import unquote
 from flask import Request, current_app
 from werkzeug.datastructures import MultiDict
 
-from service.errors import BadUploadError
+from service.compression import content_coding, read_body
+from service.errors import BadUploadError, UnsupportedEncodingError
 
 IMAGE_FIELD = "image"
 URL_FIELD = "url"
@@ -58,14 +59,19 @@ def read_upload(request: Request, most: int = 1) -> Upload:
 
     Raises:
         BadUploadError: If there is no photo or more than allowed, or a form or JSON that cannot be read.
+        UnsupportedEncodingError: If the body is compressed in a way that is not read here.
     """
     if request.mimetype == JSON:
         return _read_json_upload(request)
     if request.mimetype != FORM:
-        data = request.get_data(cache=False)
+        data = read_body(request)
         if not data:
             raise BadUploadError("the body is empty; send an image as the body or as the form part 'image'")
         return Upload([data], fields=read_query(request))
+    if content_coding(request):
+        raise UnsupportedEncodingError(
+            "a form cannot come with a Content-Encoding; send the photo as the body, or in JSON"
+        )
     photos = _image_parts(request, most)
     if not all(photos):
         raise BadUploadError("the form part 'image' is empty; it must hold the bytes of an image")
@@ -86,8 +92,17 @@ def read_json(request: Request) -> dict[str, Any]:
         BadUploadError: If the body is no JSON object, names something twice, or holds what JSON does not know.
     """
     request.max_content_length = current_app.config["MAX_CONTENT_LENGTH"] * 3 // 2
+    return parse_json(read_body(request))
+
+
+def parse_json(data: bytes) -> dict[str, Any]:
+    """Return the JSON object that some bytes are.
+
+    Raises:
+        BadUploadError: If they are no JSON object, name something twice, or hold what JSON does not know.
+    """
     try:
-        values = json.loads(request.get_data(cache=False), object_pairs_hook=_unique, parse_constant=_refuse_constant)
+        values = json.loads(data, object_pairs_hook=_unique, parse_constant=_refuse_constant)
         json.dumps(values, ensure_ascii=False).encode()  # half a surrogate pair is no text
     except (ValueError, RecursionError) as error:
         raise BadUploadError(f"the body is not readable as JSON: {str(error)[:100]}") from None

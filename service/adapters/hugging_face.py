@@ -51,7 +51,7 @@ def create_hugging_face(desk: Desk, settings: Settings) -> Blueprint:
         captions = desk.do(photo, Captioning(options)).captions
         return jsonify([{"generated_text": caption.text} for caption in captions])
 
-    speak(adapter, lambda problem: {"error": problem["detail"]})
+    speak(adapter, lambda problem: {"error": problem["detail"]}, "/hf")
     never_store(adapter)
     return adapter
 

@@ -46,6 +46,6 @@ def create_max(desk: Desk, settings: Settings) -> Blueprint:
             license="Apache-2.0",
         )
 
-    speak(adapter, lambda problem: {"status": "error", "message": problem["detail"]})
+    speak(adapter, lambda problem: {"status": "error", "message": problem["detail"]}, "/model")
     never_store(adapter)
     return adapter

@@ -1,7 +1,7 @@
 """The Open Inference Protocol, version 2, over HTTP: what KServe, Triton and MLServer speak."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -9,12 +9,22 @@ from flask import Blueprint, Response, jsonify, request
 
 from captioner.types import Caption
 from service.adapters.dialect import speak
+from service.adapters.tensors import (
+    ALL_WANTED,
+    SIZE,
+    answer_tensors,
+    binary_outputs,
+    check_size,
+    read_message,
+    unpack_texts,
+)
+from service.compression import read_body
 from service.desk import Desk, Work
-from service.errors import BadUploadError, UnknownModelError
+from service.errors import BadUploadError, ComeAgainError, NotReadyError, StuckError, UnknownModelError
 from service.options import DECODING, Allowance, allowed_options, read_values
 from service.replies import never_store
 from service.settings import Settings
-from service.uploads import JsonValue, decode_base64, read_json
+from service.uploads import JsonValue, decode_base64, parse_json
 from service.work import Captioning
 
 INPUT = "image"
@@ -23,10 +33,9 @@ OUTPUTS: dict[str, tuple[str, Callable[[Caption], Any]]] = {  # name -> data typ
     "log_prob": ("FP32", lambda caption: float(caption.log_prob)),
     "probability": ("FP32", lambda caption: math.exp(min(0.0, caption.log_prob))),
 }
-TRANSPORT = (
-    "binary_data",
-    "binary_data_output",
-)  # of an extension that is not offered: answers are JSON, which it allows
+TYPES = {"BYTES": "TYPE_STRING", "FP32": "TYPE_FP32"}  # the protocol's data types in a model's configuration
+EXTENSIONS = ("binary_tensor_data", "model_configuration")
+PLATFORM = "captioner_pytorch"
 PATHS = ("/v2/models/<name>", "/v2/models/<name>/versions/<version>")
 
 
@@ -37,7 +46,7 @@ def create_v2(desk: Desk, settings: Settings) -> Blueprint:
 
     @adapter.get("/v2")
     def tell_server() -> Response:
-        return jsonify(name="captioner", version=_own_version(), extensions=[])
+        return jsonify(name="captioner", version=_own_version(), extensions=list(EXTENSIONS))
 
     @adapter.get("/v2/health/live")
     def tell_live() -> Response:
@@ -53,7 +62,7 @@ def create_v2(desk: Desk, settings: Settings) -> Blueprint:
         return jsonify(
             name=desk.model.name,
             versions=[desk.model.version],
-            platform="captioner_pytorch",
+            platform=PLATFORM,
             inputs=[{"name": INPUT, "datatype": "BYTES", "shape": [-1]}],
             outputs=[{"name": output, "datatype": kind, "shape": [-1]} for output, (kind, _) in OUTPUTS.items()],
         )
@@ -64,19 +73,36 @@ def create_v2(desk: Desk, settings: Settings) -> Blueprint:
 
     def infer(name: str, version: str | None = None) -> Response:
         _check_model(desk, name, version)
-        values = _read_body()
-        photos, wanted = _read_photos(values, settings.max_images), _read_outputs(values)
+        values, binary = _read_body()
+        photos, wanted = _read_photos(values, binary, settings.max_images), _read_outputs(values)
+        packed = binary_outputs(values, _object(values, "parameters"), wanted)
         options = allowed_options(_read_parameters(values), allowance, len(photos))
         results = desk.do_each(photos, Captioning(options))
-        return jsonify(_answer(desk, values, [_done(result) for result in results], wanted))
+        return answer_tensors(_answer(desk, values, [_done(result) for result in results], wanted), packed)
 
     for path in PATHS:
         adapter.get(path)(tell_model)
         adapter.get(f"{path}/ready")(tell_model_ready)
         adapter.post(f"{path}/infer")(infer)
-    speak(adapter, lambda problem: {"error": problem["detail"]})
+    _add_triton(adapter, desk)
+    speak(adapter, _error, "/v2")
     never_store(adapter)
     return adapter
+
+
+def _add_triton(adapter: Blueprint, desk: Desk) -> None:
+    """Add what Triton has besides the protocol, and its client asks for."""
+
+    def tell_configuration(name: str, version: str | None = None) -> Response:
+        _check_model(desk, name, version)
+        return jsonify(_configuration(name))
+
+    @adapter.post("/v2/repository/index")
+    def list_models() -> Response:
+        return jsonify(_index(desk, _wants_ready()))
+
+    for path in PATHS:
+        adapter.get(f"{path}/config")(tell_configuration)
 
 
 def _own_version() -> str:
@@ -84,6 +110,56 @@ def _own_version() -> str:
         return version("captioner")
     except PackageNotFoundError:  # it runs from a folder of sources
         return "unversioned"
+
+
+def _error(problem: Mapping[str, Any]) -> dict[str, str]:
+    """Return the protocol's error; of an address that is not there it says what of Triton's extensions is."""
+    if problem["status"] == 404 and request.url_rule is None:
+        return {
+            "error": f"there is nothing at {request.path!r:.100}; of the protocol's extensions this server has "
+            f"{' and '.join(EXTENSIONS)}, and it lists its one model at POST /v2/repository/index. Models are loaded, "
+            "exchanged and unloaded by its operator alone, and not over HTTP."
+        }
+    return {"error": problem["detail"]}
+
+
+def _configuration(name: str) -> dict[str, Any]:
+    """Return the model's configuration as Triton writes it; without batching, a shape is that of the whole tensor."""
+    tensors = {output: kind for output, (kind, _) in OUTPUTS.items()}
+    return {
+        "name": name,
+        "platform": PLATFORM,
+        "backend": "captioner",
+        "max_batch_size": 0,
+        "input": [{"name": INPUT, "data_type": TYPES["BYTES"], "dims": [-1]}],
+        "output": [{"name": output, "data_type": TYPES[kind], "dims": [-1]} for output, kind in tensors.items()],
+    }
+
+
+def _wants_ready() -> bool:
+    """Return whether the list of models shall have only those that answer; the body may be left out."""
+    data = read_body(request)
+    values = parse_json(data) if data else {}
+    ready = values.get("ready", False)
+    if set(values) - {"ready"} or not isinstance(ready, bool):
+        raise BadUploadError('the body may be empty, or {"ready": true}')
+    return ready
+
+
+def _index(desk: Desk, only_ready: bool) -> list[dict[str, str]]:
+    try:
+        model = desk.model
+    except NotReadyError:
+        return []
+    try:
+        desk.check_ready()
+    except (ComeAgainError, StuckError) as error:
+        state, reason = "UNAVAILABLE", str(error)
+    else:
+        state, reason = "READY", ""
+    if only_ready and reason:
+        return []
+    return [{"name": model.name, "version": model.version, "state": state, "reason": reason}]
 
 
 def _status(desk: Desk) -> int:
@@ -97,30 +173,46 @@ def _check_model(desk: Desk, name: str, version: str | None) -> None:
         raise UnknownModelError(f"there is only the model {model.name!r}, version {model.version!r}")
 
 
-def _read_body() -> dict[str, Any]:
-    values = read_json(request)
+def _read_body() -> tuple[dict[str, Any], memoryview | None]:
+    values, binary = read_message(request)
     unknown = sorted(set(values) - {"id", "parameters", "inputs", "outputs"})
     if unknown or not isinstance(values.get("id", ""), str):
         what = "id must be a text" if not unknown else f"{unknown[0]!r:.40} is not part of the protocol"
         raise BadUploadError(what)
-    return values
+    return values, binary
 
 
-def _read_photos(values: dict[str, Any], most: int) -> list[bytes]:
+def _read_photos(values: dict[str, Any], binary: memoryview | None, most: int) -> list[bytes]:
     inputs = values.get("inputs")
     if not (isinstance(inputs, list) and len(inputs) == 1 and isinstance(inputs[0], dict)):
         raise BadUploadError(f"inputs must be a list of one tensor, named {INPUT!r}")
     [tensor] = inputs
-    data, shape = tensor.get("data"), tensor.get("shape")
     if tensor.get("name") != INPUT or tensor.get("datatype") != "BYTES":
         raise BadUploadError(f"the input must have the name {INPUT!r} and the datatype 'BYTES'")
     parameters = _object(tensor, "parameters")
-    if set(parameters) - {"content_type", *TRANSPORT} or parameters.get("content_type", "base64") != "base64":
-        raise BadUploadError("the input's parameters may only be content_type 'base64'")
+    if set(parameters) - {"content_type", SIZE} or parameters.get("content_type", "base64") != "base64":
+        raise BadUploadError(f"the input's parameters may only be {SIZE}, and content_type 'base64'")
+    check_size(parameters.get(SIZE), binary)
+    photos = _binary_photos(tensor, binary, most) if SIZE in parameters and binary else _json_photos(tensor, most)
+    if tensor.get("shape") not in ([len(photos)], [len(photos), 1]):
+        raise BadUploadError(f"the input's shape must be [{len(photos)}], as its data has {len(photos)} images")
+    return photos
+
+
+def _binary_photos(tensor: dict[str, Any], binary: memoryview, most: int) -> list[bytes]:
+    """Return the photos after the JSON, which are files, unless the tensor says that they are base64."""
+    if "data" in tensor:
+        raise BadUploadError(f"the input has both data and {SIZE}; it must have one of them")
+    photos = unpack_texts(binary, most)
+    if "content_type" in tensor["parameters"]:
+        return [decode_base64(photo.decode("latin-1"), "the binary data") for photo in photos]
+    return photos
+
+
+def _json_photos(tensor: dict[str, Any], most: int) -> list[bytes]:
+    data = tensor.get("data")
     if not isinstance(data, list) or not 1 <= len(data) <= most:
         raise BadUploadError(f"the input's data must be a list of 1 to {most} images in base64")
-    if shape not in ([len(data)], [len(data), 1]):
-        raise BadUploadError(f"the input's shape must be [{len(data)}], as its data has {len(data)} images")
     return [decode_base64(item[0] if isinstance(item, list) and len(item) == 1 else item, "data") for item in data]
 
 
@@ -135,7 +227,7 @@ def _read_outputs(values: dict[str, Any]) -> list[str]:
 
 
 def _read_parameters(values: dict[str, Any]) -> dict[str, Any]:
-    given = {name: value for name, value in _object(values, "parameters").items() if name not in TRANSPORT}
+    given = {name: value for name, value in _object(values, "parameters").items() if name != ALL_WANTED}
     return read_values({name: [JsonValue(value)] for name, value in given.items()}, DECODING)
 
 

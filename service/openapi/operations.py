@@ -10,7 +10,7 @@ JSON_MIME, MIME = "application/json", "application/problem+json"
 ERRORS: Mapping[int, str] = {
     400: "There is no photo, too many, or a body that cannot be read.",
     413: "Too many bytes or pixels.",
-    415: "Not an image of a supported format.",
+    415: "Not an image of a supported format, or a body compressed in a way that is not read.",
     422: "An image that cannot be decoded, or an option that does not fit.",
     503: "Busy, loading or closing; Retry-After says when to come again.",
     504: "The time for the request is over.",
@@ -20,14 +20,28 @@ ANYWHERE: Mapping[int, str] = {
     429: "More requests than the operator allows; Retry-After says when to come again.",
     500: "A mistake of ours.",
 }
+REQUEST_ID: Schema = {
+    "name": "X-Request-Id",
+    "in": "header",
+    "required": False,
+    "description": "up to 64 letters, digits, `.`, `_`, `:` and `-`, by which the answer and the log name the request",
+    "schema": {"type": "string"},
+}
 SITES = "fetched from one of the hosts that the operator lists, instead of image"
 
 
 def get(
-    name: str, summary: str, description: str, tag: str, answers: Mapping[str, Schema], is_open: bool = False
+    name: str,
+    summary: str,
+    description: str,
+    tag: str,
+    answers: Mapping[str, Schema],
+    *,
+    is_open: bool = False,
+    problem: str = "Problem",
 ) -> Schema:
-    """Return a path with GET."""
-    responses = dict(answers) | ({} if is_open else errors(ANYWHERE, MIME, one("Problem")))
+    """Return a path with GET; see :func:`post`."""
+    responses = dict(answers) | ({} if is_open else errors(ANYWHERE, _mime(problem), one(problem)))
     operation = {"operationId": name, "summary": summary, "tags": [tag], "responses": responses}
     operation |= {"description": description} if description else {}
     operation |= {"security": []} if is_open else {}
@@ -57,7 +71,6 @@ def post(
         parameters: Those of the query.
         problem: The schema of errors, which are problem+json or else of an adapter's own shape.
     """
-    mime = MIME if problem == "Problem" else JSON_MIME
     operation = {
         "operationId": name,
         "summary": summary,
@@ -65,9 +78,13 @@ def post(
         "tags": [tag],
         "parameters": list(parameters),
         "requestBody": {"required": True, "content": body},
-        "responses": {"200": ok, **errors({**ERRORS, **ANYWHERE}, mime, one(problem))},
+        "responses": {"200": ok, **errors({**ERRORS, **ANYWHERE}, _mime(problem), one(problem))},
     }
     return {"post": operation}
+
+
+def _mime(problem: str) -> str:
+    return MIME if problem == "Problem" else JSON_MIME
 
 
 def errors(statuses: Mapping[int, str], mime: str, schema: Schema) -> Schema:

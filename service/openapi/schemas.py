@@ -1,13 +1,13 @@
 """The named schemas: what is answered."""
 
-from service.openapi.shapes import NUMBER, TEXT, TRUTH, WHOLE, Schema, many, maybe, one, thing
+from service.openapi.shapes import NUMBER, TEXT, TRUTH, WHOLE, Schema, many, maybe, one, only, thing
 
 SHARE: Schema = {"type": "number", "minimum": 0, "maximum": 1}
 TIMES = {"decode": NUMBER, "inference": NUMBER}
 SAID = {"text": TEXT, "log_prob": NUMBER, "confidence": maybe(SHARE)}
 WORD = {**SAID, "attention": maybe(many(NUMBER))}
 ACTIVATIONS = {"type": "object", "additionalProperties": many(many(NUMBER))}
-CACHED = {"const": True, "description": "there, and true, if the answer was kept from an earlier request"}
+CACHED = {"type": "boolean", "description": "there, and true, if the answer was kept from an earlier request"}
 RESULT = {"image": one("Image"), "captions": many(one("Caption")), "attention_grid": one("Grid")}
 
 
@@ -23,6 +23,12 @@ def _caption(word: str) -> Schema:
 
 def _tensor(data: Schema) -> Schema:
     return thing({"name": TEXT, "shape": many(WHOLE), "datatype": TEXT, "data": many(data)})
+
+
+def _binary_tensor() -> Schema:
+    return thing(
+        {"name": TEXT, "shape": many(WHOLE), "datatype": TEXT, "parameters": thing({"binary_data_size": WHOLE})}
+    )
 
 
 NATIVE: dict[str, Schema] = {
@@ -80,10 +86,10 @@ NATIVE: dict[str, Schema] = {
     "Alive": {"type": "object", "properties": {"status": TEXT}, "required": ["status"]},
 }
 ADAPTERS: dict[str, Schema] = {
-    "MaxError": thing({"status": {"const": "error"}, "message": TEXT}),
+    "MaxError": thing({"status": only("error"), "message": TEXT}),
     "MaxPredictions": thing(
         {
-            "status": {"const": "ok"},
+            "status": only("ok"),
             "predictions": many(thing({"index": TEXT, "caption": TEXT, "probability": SHARE})),
         }
     ),
@@ -104,11 +110,23 @@ ADAPTERS: dict[str, Schema] = {
             "outputs": many(one("V2Tensor")),
         }
     ),
+    "V2Dimensions": thing({"name": TEXT, "data_type": TEXT, "dims": many(WHOLE)}),
+    "V2Configuration": thing(
+        {
+            "name": TEXT,
+            "platform": TEXT,
+            "backend": TEXT,
+            "max_batch_size": WHOLE,
+            "input": many(one("V2Dimensions")),
+            "output": many(one("V2Dimensions")),
+        }
+    ),
+    "V2Index": many(thing(dict.fromkeys(("name", "version", "state", "reason"), TEXT))),
     "V2Answer": thing(
         {
             "model_name": TEXT,
             "model_version": TEXT,
-            "outputs": many({"anyOf": [_tensor(TEXT), _tensor(NUMBER)]}),
+            "outputs": many({"anyOf": [_tensor(TEXT), _tensor(NUMBER), _binary_tensor()]}),
         },
         {"id": TEXT},
     ),

@@ -41,10 +41,20 @@ def thing(required: Mapping[str, Schema], optional: Mapping[str, Schema] | None 
     return {"type": "object", "properties": properties, "required": list(required), "additionalProperties": False}
 
 
+def only(word: str) -> Schema:
+    """Return the one word that a text may be: as an enumeration, since generators of clients stumble over constants."""
+    return {"type": "string", "enum": [word]}
+
+
 def field(kind: Kind, default: Any = None) -> Schema:
-    """Return the schema of a parameter."""
+    """Return the schema of a parameter.
+
+    What holds without it stands there as ``x-default``. JSON Schema's ``default`` would be sent by the clients that are
+    made from the document, in the query and in the body at once; and it means something else than to send nothing: a
+    beam that is asked for does not widen to hold more captions.
+    """
     schema = dict(kind.schema) | ({"description": kind.meaning} if kind.meaning else {})
-    return schema if default is None else schema | {"default": default}
+    return schema if default is None else schema | {"x-default": default}
 
 
 def fields(table: Mapping[str, Kind], defaults: Mapping[str, Any]) -> dict[str, Schema]:

@@ -71,7 +71,7 @@ function parameterTable(parameters, spec) {
     "tr", {},
     element("td", {}, element("code", {}, name)),
     element("td", {}, describe(schema, spec)),
-    element("td", {}, required ? "required" : String(schema.default ?? "") || "none"),
+    element("td", {}, required ? "required" : String(schema["x-default"] ?? "") || "none"),
     element("td", {}, ...prose(place === "path" ? "part of the address" : description)),
   ));
   const table = element("table", {}, element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...rows));

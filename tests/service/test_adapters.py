@@ -216,7 +216,7 @@ class TestV2:
     def test_options_are_parameters(self, photo: MakePhoto) -> None:
         recorder = Recorder()
         client = create_app(recorder).test_client()
-        body = request_body(photo(1), photo(2), parameters={"num_captions": 3, "binary_data_output": True})
+        body = request_body(photo(1), photo(2), parameters={"num_captions": 3, "binary_data_output": False})
         caption = tensors(client.post(INFER, json=body).get_json())["caption"]
         assert caption["shape"] == [2, 3]
         assert len(caption["data"]) == 6
@@ -253,7 +253,10 @@ class TestV2:
             ({"data": ["no base64"]}, "base64"),
             ({"data": [None]}, "base64"),
             ({"parameters": {"content_type": "str"}}, "content_type 'base64'"),
-            ({"parameters": {"binary_data_size": 3}}, "content_type 'base64'"),
+            ({"parameters": {"binary_data_size": 3}}, "needs the header Inference-Header-Content-Length"),
+            ({"parameters": {"binary_data": True}}, "may only be binary_data_size"),
+            ({"outputs": [{"name": "caption", "parameters": {"classification": 2}}]}, "may only be binary_data"),
+            ({"outputs": [{"name": "caption", "parameters": {"binary_data": 1}}]}, "binary_data is 1"),
             ({"parameters": 3}, "JSON object"),
             ({"outputs": [{"name": "words"}]}, "some of caption, log_prob, probability"),
             ({"outputs": [{"name": "caption"}] * 2}, "each once"),
