@@ -37,7 +37,7 @@ class Settings:
     port: int = field(default=8000, metadata=_row("port to listen on; 0 takes any free one"))
     checkpoint: Path | None = field(default=None, metadata=_row("the model's file; none is the shipped model", Path))
     inference_threads: int | None = field(
-        default=None, metadata=_row("CPU threads of the model; none is torch's choice")
+        default=None, metadata=_row("CPU threads of the model; none is torch's choice, within the container's limit")
     )
     server_threads: int = field(default=72, metadata=_row("threads that answer requests"))
     max_waiting: int = field(

@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("captioner", "service", "training")
 # Inside captioner each module imports only modules that stand before it here.
 LIBRARY = (
-    "errors", "memory", "types", "registry", "config", "images", "decoding", "scoring", "tokenizers", "cells",
+    "errors", "memory", "cpus", "types", "registry", "config", "images", "decoding", "scoring", "tokenizers", "cells",
     "stack", "attention", "encoders", "decoders", "model", "confidence", "rounding", "checkpoint", "predictor",
     "heatmap", "units", "commands", "__main__",
 )  # fmt: skip
