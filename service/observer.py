@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Literal, Protocol
 
-Reason = Literal["queue_full", "deadline", "cancelled", "draining", "not_ready"]
+Reason = Literal["queue_full", "uploads_full", "deadline", "cancelled", "draining", "not_ready"]
 
 
 class Observer(Protocol):

@@ -12,12 +12,14 @@ from waitress.channel import HTTPChannel
 from waitress.server import BaseWSGIServer
 from waitress.task import ThreadedTaskDispatcher
 
+from service.buffering import channel_maker
 from service.passes import Passes
 from service.settings import Settings
 from service.turns import Turns
 
 HEALTH_PATHS = ("/livez", "/readyz", "/v2/health/live", "/v2/health/ready")
 MOST_CONNECTIONS = 800  # below the 1024 files that a process may usually have open
+MOST_HEADER_BYTES = 2**16  # of a request, its first line included
 LOOK_SECONDS = 0.02  # between two looks whether all answers have been sent
 CLOSE_SECONDS = 1  # that closing sockets and threads may take
 
@@ -40,7 +42,7 @@ def open_server(app: Flask, settings: Settings) -> Any:
 
     waitress refuses a body in plain text and hangs up at once, so its limit is twice that of the application:
     what is somewhat too large is read and refused in the application's words. Nothing overflows to a
-    temporary file.
+    temporary file, and all connections together hold no more than the settings say (:mod:`service.buffering`).
 
     Raises:
         OSError: If the address cannot be listened on.
@@ -55,6 +57,7 @@ def open_server(app: Flask, settings: Settings) -> Any:
         port=settings.port,
         connection_limit=MOST_CONNECTIONS,
         asyncore_use_poll=True,  # since select() knows only the first 1024 files
+        max_request_header_size=MOST_HEADER_BYTES,
         max_request_body_size=most,
         inbuf_overflow=most + 1,
         outbuf_overflow=most + 1,
@@ -63,6 +66,8 @@ def open_server(app: Flask, settings: Settings) -> Any:
         ident="",
     )
     server.asyncore = Passes
+    for listener in _listeners(server):
+        listener.channel_class = channel_maker(settings.max_buffered_bytes)
     return server
 
 
@@ -78,14 +83,23 @@ def stop_server(server: Any, seconds: float = 0) -> None:
     To be called from another thread than that of ``run()``.
     """
     end = time.monotonic() + seconds
-    sockets: dict[int, Any] = getattr(server, "map", None) or server._map
-    listeners = [socket for socket in list(sockets.values()) if isinstance(socket, BaseWSGIServer)]
+    sockets = _sockets(server)
+    listeners = _listeners(server)
     _wait_until_idle(server, sockets, end)
     # To close a listener must not close its trigger, by which threads tell of answers, as its own close() does.
     _in_loop(listeners, lambda: [wasyncore.dispatcher.close(listener) for listener in listeners])
     _wait_until_idle(server, sockets, end)
     _in_loop(listeners, lambda: wasyncore.close_all(sockets, ignore_all=True))
     server.task_dispatcher.shutdown(timeout=CLOSE_SECONDS)
+
+
+def _sockets(server: Any) -> dict[int, Any]:
+    found: dict[int, Any] = getattr(server, "map", None) or server._map
+    return found
+
+
+def _listeners(server: Any) -> list[Any]:
+    return [socket for socket in list(_sockets(server).values()) if isinstance(socket, BaseWSGIServer)]
 
 
 def _wait_until_idle(server: Any, sockets: dict[int, Any], end: float) -> None:

@@ -59,6 +59,10 @@ class Settings:
         default=5, metadata=_row("seconds between looks whether the model's file is a new one; 0 is never")
     )
     max_upload_bytes: int = field(default=20 * 2**20, metadata=_row("most bytes of an uploaded image"))
+    max_buffered_bytes: int = field(
+        default=256 * 2**20,
+        metadata=_row("most bytes of all uploads and answers on their way; more uploads are answered 503"),
+    )
     beam_size: int = field(default=5, metadata=_row("beams of the search when a request does not say"))
     max_length: int = field(default=20, metadata=_row("most words of a caption when a request does not say"))
     metrics: bool = field(default=True, metadata=_row("whether /metrics answers, for Prometheus", _truth))
@@ -97,6 +101,7 @@ class Settings:
         _check_range("stuck_seconds", self.stuck_seconds, 1, 3600)
         _check_range("reload_seconds", self.reload_seconds, 0, 3600)
         _check_range("max_upload_bytes", self.max_upload_bytes, 1024, 2**30)
+        self._check_buffers()
         _check_choice("log_format", self.log_format, LOG_FORMATS)
         _check_choice("log_level", self.log_level, LOG_LEVELS)
         self.options()
@@ -112,6 +117,11 @@ class Settings:
         _check_range("cache_entries", self.cache_entries, 1, 10**9)
         _check_range("trusted_proxies", self.trusted_proxies, 0, 16)
         _check_range("url_seconds", self.url_seconds, 1, 600)
+
+    def _check_buffers(self) -> None:
+        """Make sure that at least one upload of the largest size can come, in base64 too."""
+        why = " (twice max_upload_bytes)"
+        _check_range("max_buffered_bytes", self.max_buffered_bytes, 2 * self.max_upload_bytes, 2**40, why)
 
     def options(self) -> DecodingOptions:
         """Return how to search when a request does not say.
