@@ -3,7 +3,7 @@
 import select
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from flask import Flask
@@ -25,12 +25,20 @@ CLOSE_SECONDS = 1  # that closing sockets and threads may take
 
 
 class HealthFirst(ThreadedTaskDispatcher):  # type: ignore[misc]
-    """Threads that answer requests, those for health before all others that wait for a thread."""
+    """Threads that answer requests, those for health before all others that wait for a thread.
+
+    Args:
+        paths: Where health is asked for.
+    """
+
+    def __init__(self, paths: Collection[str]) -> None:
+        super().__init__()
+        self._paths = paths
 
     def add_task(self, task: Any) -> None:
         """Let a connection's next request wait for a thread."""
         with self.lock:
-            if getattr(task.requests[0], "path", None) in HEALTH_PATHS:  # what could not be parsed has no path
+            if getattr(task.requests[0], "path", None) in self._paths:  # what could not be parsed has no path
                 self.queue.appendleft(task)
             else:
                 self.queue.append(task)
@@ -48,10 +56,11 @@ def open_server(app: Flask, settings: Settings) -> Any:
         OSError: If the address cannot be listened on.
     """
     most = 2 * app.config["MAX_CONTENT_LENGTH"]
-    threads = HealthFirst()
+    health = {*HEALTH_PATHS, *(f"{settings.prefix}{path}" for path in HEALTH_PATHS)}
+    threads = HealthFirst(health)
     threads.set_thread_count(settings.server_threads)
     server = create_server(
-        Turns(app, HEALTH_PATHS),
+        Turns(app, health),
         _dispatcher=threads,
         host=settings.host,
         port=settings.port,

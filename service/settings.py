@@ -1,15 +1,20 @@
 """The settings of the service: one table, filled from defaults, the environment and the command line."""
 
 import argparse
+import logging
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from captioner.decoding import MAX_BEAM_SIZE, MAX_LENGTH, DecodingOptions
 from captioner.errors import ConfigError
+from service.prefix import PREFIX
 
-PREFIX = "CAPTIONER_"
+logger = logging.getLogger(__name__)
+VARIABLES = "CAPTIONER_"  # with which the names of environment variables begin
 SPARE_THREADS = 8
 LOG_FORMATS = ("text", "json")
 LOG_LEVELS = ("debug", "info", "warning", "error")
@@ -35,6 +40,9 @@ class Settings:
 
     host: str = field(default="127.0.0.1", metadata=_row("address to listen on; 0.0.0.0 is every one", str))
     port: int = field(default=8000, metadata=_row("port to listen on; 0 takes any free one"))
+    prefix: str = field(
+        default="", metadata=_row("path below which a proxy shows the service, such as /captions; empty is none", str)
+    )
     checkpoint: Path | None = field(default=None, metadata=_row("the model's file; none is the shipped model", Path))
     inference_threads: int | None = field(
         default=None, metadata=_row("CPU threads of the model; none is torch's choice, within the container's limit")
@@ -66,6 +74,7 @@ class Settings:
     beam_size: int = field(default=5, metadata=_row("beams of the search when a request does not say"))
     max_length: int = field(default=20, metadata=_row("most words of a caption when a request does not say"))
     metrics: bool = field(default=True, metadata=_row("whether /metrics answers, for Prometheus", _truth))
+    metrics_key: bool = field(default=False, metadata=_row("whether /metrics asks for a key, as the rest does", _truth))
     tracing: bool = field(default=False, metadata=_row("whether traces are sent, by OpenTelemetry", _truth))
     log_format: str = field(default="text", metadata=_row("form of the log: text or json", str))
     log_level: str = field(default="info", metadata=_row("least event to log: debug, info, warning or error", str))
@@ -113,6 +122,12 @@ class Settings:
             "max_words", self.max_words, self.beam_size * self.max_length, most, " (beam_size times max_length)"
         )
         _check_range("max_images", self.max_images, 1, 16)
+        if self.prefix and not re.fullmatch(PREFIX, self.prefix):
+            raise ConfigError(
+                f"prefix is {self.prefix!r}; it must begin with a slash and end without one, such as /captions"
+            )
+        if self.metrics_key and self.api_keys is None:
+            raise ConfigError("metrics_key is true, but api_keys names no file of keys")
         _check_range("cache_bytes", self.cache_bytes, 0, 2**40)
         _check_range("cache_entries", self.cache_entries, 1, 10**9)
         _check_range("trusted_proxies", self.trusted_proxies, 0, 16)
@@ -169,6 +184,15 @@ def read_settings(argv: Sequence[str] | None, environ: Mapping[str, str]) -> Set
     return Settings(**values)
 
 
+def warn_of_misspelt(environ: Mapping[str, str]) -> None:
+    """Log a warning for each environment variable that looks like a setting and is none."""
+    known = [_variable(row.name) for row in fields(Settings)]
+    for name in sorted(name for name in environ if name.startswith(VARIABLES) and name not in known):
+        near = get_close_matches(name, known)
+        advice = f"did you mean {' or '.join(near)}?" if near else "python -m service --help lists the settings"
+        logger.warning("%s is no setting and is ignored; %s", name, advice)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m service", description="Serve captions and the web page.")
     for row in fields(Settings):
@@ -183,7 +207,7 @@ def _flag(name: str) -> str:
 
 
 def _variable(name: str) -> str:
-    return PREFIX + name.upper()
+    return VARIABLES + name.upper()
 
 
 def _read(source: str, text: str, read: Callable[[str], Any]) -> Any:

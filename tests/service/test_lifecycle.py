@@ -60,7 +60,7 @@ class Home:
         server = open_server(create_app(self.engine, settings), settings)
         self.netloc = urlsplit(addresses(server)[0]).netloc
         self.is_ready = threading.Event()
-        self.life = Life(self.engine, server, settings, self.is_ready.set, self._load)
+        self.life = Life(self.engine, server, settings, lambda _: self.is_ready.set(), self._load)
 
     def _load(self, _: Settings) -> Model:
         assert self.may_load.acquire(timeout=PATIENCE)

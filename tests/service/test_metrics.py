@@ -123,7 +123,7 @@ def test_the_page_of_metrics_is_what_prometheus_reads(client: FlaskClient) -> No
     assert "process_resident_memory_bytes" in text
     assert "_created" not in text
     names = set(re.findall("^# TYPE (captioner_[a-z_]+)", text, re.MULTILINE))
-    assert len(names) == 12
+    assert len(names) == 14
 
 
 def test_metrics_can_be_switched_off(predictor: FakePredictor, metrics: Metrics) -> None:
