@@ -186,11 +186,12 @@ def read_settings(argv: Sequence[str] | None, environ: Mapping[str, str]) -> Set
 
 def warn_of_misspelt(environ: Mapping[str, str]) -> None:
     """Log a warning for each environment variable that looks like a setting and is none."""
-    known = [_variable(row.name) for row in fields(Settings)]
-    for name in sorted(name for name in environ if name.startswith(VARIABLES) and name not in known):
-        near = get_close_matches(name, known)
+    known = [row.name.upper() for row in fields(Settings)]
+    given = [name.removeprefix(VARIABLES) for name in environ if name.startswith(VARIABLES)]
+    for name in sorted(set(given) - set(known)):
+        near = [f"{VARIABLES}{one}" for one in get_close_matches(name, known)]
         advice = f"did you mean {' or '.join(near)}?" if near else "python -m service --help lists the settings"
-        logger.warning("%s is no setting and is ignored; %s", name, advice)
+        logger.warning("%s%s is no setting and is ignored; %s", VARIABLES, name, advice)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -94,6 +94,8 @@ def _provenance(recipe: Recipe, train: list[CaptionedImage], weights: Mapping[st
         "encoder_weights_sha256": weights_sha256(weights),
         "commit": commit(),
     }
+    if recipe.license:
+        provenance["license"] = recipe.license
     if found := weights_provenance(recipe.encoder_weights):
         provenance["encoder"] = found
     if recipe.decoder_weights:

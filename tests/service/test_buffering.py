@@ -7,13 +7,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from waitress.adjustments import Adjustments
 
 from service import Settings, buffering, create_app
-from service.buffering import Channel
+from service.buffering import Channel, channel_maker
 from service.engine import Engine
 from service.server import addresses, open_server, stop_server
 from service.work import Model
@@ -175,9 +177,9 @@ def test_slow_uploads_give_way(home: Home, photo: MakePhoto, monkeypatch: pytest
 
 def test_an_answer_that_nobody_reads_counts_until_it_is_sent() -> None:
     here, there = socket.socketpair()
+    server = SimpleNamespace(active_channels={})
+    channel = channel_maker(4 * MIB)(server, here, ("127.0.0.1", 1), Adjustments(), map={})
     try:
-        server = open_server(create_app(Engine(SETTINGS), SETTINGS), SETTINGS)
-        channel = server.channel_class(server, here, ("127.0.0.1", 1), server.adj, map=server._map)
         assert channel.held == 0
         channel.total_outbufs_len = 5 * MIB
         assert channel.held == 5 * MIB
@@ -187,4 +189,3 @@ def test_an_answer_that_nobody_reads_counts_until_it_is_sent() -> None:
     finally:
         channel.close()
         there.close()
-        stop_server(server)
