@@ -41,14 +41,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (CaptionerError, OSError) as error:
         print(f"captioner: {error}", file=sys.stderr)
         return FAILED
-    life = Life(engine, server, settings, announce=lambda model: _announce(model, addresses(server), settings))
+    life = Life(engine, server, settings, announce=lambda model: announce(model, addresses(server), settings))
     status = life.run()
     if not life.is_over:
         _leave_at_once(status)
     return status
 
 
-def _announce(model: Model, urls: Sequence[str], settings: Settings) -> None:
+def announce(model: Model, urls: Sequence[str], settings: Settings) -> None:
     """Tell the log that photos can be captioned now; and whoever started the service by hand, where."""
     shown = [f"{url}{settings.prefix}" for url in urls]
     logger.info(

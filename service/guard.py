@@ -16,7 +16,17 @@ from service.settings import Settings
 
 # The page itself, what describes the interface, and what machines ask all the time.
 OPEN_PATHS = frozenset(
-    {"/", "/favicon.ico", "/docs", "/openapi.json", "/livez", "/readyz", "/metrics", "/v2/health/live", "/v2/health/ready"}
+    {
+        "/",
+        "/favicon.ico",
+        "/docs",
+        "/openapi.json",
+        "/livez",
+        "/readyz",
+        "/metrics",
+        "/v2/health/live",
+        "/v2/health/ready",
+    }
 )
 OPEN_FOLDER = "/static/"
 PREFLIGHT_SECONDS = 600

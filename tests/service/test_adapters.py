@@ -67,7 +67,8 @@ class TestMax:
         assert [one["index"] for one in answer["predictions"]] == ["0", "1", "2"]
 
     @pytest.mark.parametrize(
-        ("provenance", "expected"), [({}, UNSTATED), ({"license": ""}, UNSTATED), ({"license": "CC-BY-4.0"}, "CC-BY-4.0")]
+        ("provenance", "expected"),
+        [({}, UNSTATED), ({"license": ""}, UNSTATED), ({"license": "CC-BY-4.0"}, "CC-BY-4.0")],
     )
     def test_tells_the_licence_of_the_model(self, provenance: dict[str, str], expected: str) -> None:
         class Licensed(FakePredictor):

@@ -168,6 +168,7 @@ def test_a_new_model_is_taken_and_a_bad_one_is_not(home: Home, caplog: pytest.Lo
 
     assert home.run(story) == DONE
     assert [version for _, version, _ in home.listener.models] == ["1", "2"]
+    assert home.listener.reloads[:4] == [False, False, False, True]
     for words in ("damaged", "cannot caption", "0 answers to 1 photos", "a new model answers"):
         assert words in caplog.text
 
