@@ -12,8 +12,8 @@ CGROUPS = Path("sys/fs/cgroup")
 def available_cpus(root: Path = ROOT) -> int:
     """Return how many CPUs this process may keep busy: those it may run on, and no more than its groups' quotas.
 
-    A quota, such as that of ``docker run --cpus 2`` or of a limit in Kubernetes, is told by control groups, version 2 or
-    1; a part of a CPU counts as one. Whatever cannot be read limits nothing.
+    A quota, such as that of ``docker run --cpus 2`` or of a limit in Kubernetes, is told by control groups, version 2
+    or 1; a part of a CPU counts as one. Whatever cannot be read limits nothing.
 
     Args:
         root: Where the file system begins, for tests.
@@ -25,7 +25,7 @@ def available_cpus(root: Path = ROOT) -> int:
 def _quotas(root: Path) -> Iterator[float]:
     """Yield the quotas of all groups that this process is in, in CPUs."""
     for line in _read(root / "proc/self/cgroup").splitlines():
-        _, controllers, group = (line.split(":", 2) + ["", ""])[:3]
+        _, controllers, group = [*line.split(":", 2), "", ""][:3]
         if not controllers:
             yield from _quotas_of_version_2(root / CGROUPS, group)
         elif "cpu" in controllers.split(","):

@@ -139,7 +139,7 @@ class _Layout:
 def tile_picture(size: tuple[int, int], tile: int) -> tuple[int, int]:
     """Return the width and height in pixels that a picture of this size has on a contact sheet with such tiles.
 
-    A sheet of a picture that was first resized to that is the same, so that whoever draws many need not keep them in full.
+    A sheet of a picture that was first resized to that is the same, so that none in full must wait to be drawn.
     """
     scale = min(WIDEST * tile / size[0], TALLEST * tile / size[1])
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))

@@ -112,7 +112,8 @@ class Channel(HTTPChannel):  # type: ignore[misc]
     def held(self) -> int:
         """How many bytes this connection holds: of requests that are read or answered, and of answers to be sent."""
         reading = [] if self.request is None else [self.request]
-        return int(self.total_outbufs_len) + sum(parser.held for parser in [*self.requests, *reading])
+        held: int = self.total_outbufs_len + sum(parser.held for parser in [*self.requests, *reading])
+        return held
 
     def received(self, data: bytes) -> bool:
         """Read what has come, and make sure that there is memory for the rest."""

@@ -14,7 +14,6 @@ from captioner.errors import (
     OptionError,
     UnsupportedImageError,
 )
-
 from service.prefix import outer_path
 
 logger = logging.getLogger(__name__)
@@ -175,7 +174,8 @@ def _detail(error: HTTPException) -> str:
         root = request.script_root
         return (
             f"There is nothing at this address; POST {root}/v1/captions describes a photo, "
-            f"POST {root}/v1/scores scores a sentence about one, {root}/docs lists the rest, and the page is at {root}/."
+            f"POST {root}/v1/scores scores a sentence about one, {root}/docs lists the rest, "
+            f"and the page is at {root}/."
         )
     if isinstance(error, MethodNotAllowed):
         allowed = ", ".join(sorted(error.valid_methods or ()))

@@ -59,7 +59,7 @@ class TestMax:
 
     def test_predictions_are_in_order_of_probability(self, photo: MakePhoto) -> None:
         class Ranked(FakePredictor):  # as with a length penalty: the best is not the likeliest
-            def captions(self, images: Any, options: Any, *, activations: bool = False) -> list[list[Caption]]:
+            def captions(self, images: Any, options: Any, *, activations: bool = False) -> list[list[Caption]]:  # noqa: ARG002
                 return [[fake_caption(("a", str(p)), p, activations) for p in (-3.0, -1.0, -2.0)] for _ in images]
 
         answer = create_app(Ranked()).test_client().post("/model/predict", data=photo()).get_json()

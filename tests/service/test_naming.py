@@ -32,7 +32,11 @@ class Signing(FakePredictor):
         return image
 
     def captions(
-        self, images: Sequence[Image.Image], options: DecodingOptions, *, activations: bool = False
+        self,
+        images: Sequence[Image.Image],
+        options: DecodingOptions,  # noqa: ARG002
+        *,
+        activations: bool = False,
     ) -> list[list[Caption]]:
         return [[fake_caption(("by", self.info.version), -1.0, activations)] for _ in images]
 

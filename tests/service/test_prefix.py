@@ -1,4 +1,4 @@
-"""The service below a path: whatever a proxy does with it, every address is one that the visitor's browser can ask for."""
+"""The service below a path: whatever a proxy does with it, every address is one that browsers can ask for."""
 
 import json
 import re
