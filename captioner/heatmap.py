@@ -136,9 +136,17 @@ class _Layout:
         return self.gap + col * (self.cell + self.gap), row * self.pitch
 
 
-def _layout(size: tuple[int, int], tile: int, tiles: int, columns: int) -> _Layout:
+def tile_picture(size: tuple[int, int], tile: int) -> tuple[int, int]:
+    """Return the width and height in pixels that a picture of this size has on a contact sheet with such tiles.
+
+    A sheet of a picture that was first resized to that is the same, so that none in full must wait to be drawn.
+    """
     scale = min(WIDEST * tile / size[0], TALLEST * tile / size[1])
-    picture = max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
+def _layout(size: tuple[int, int], tile: int, tiles: int, columns: int) -> _Layout:
+    picture = tile_picture(size, tile)
     columns = min(columns, tiles)
     return _Layout(
         picture=picture,

@@ -15,6 +15,7 @@ from torch import Tensor
 from captioner.checkpoint import Checkpoint, load_with_sha256
 from captioner.confidence import Calibration
 from captioner.config import to_dict
+from captioner.cpus import available_cpus
 from captioner.decoding import MAX_LENGTH, DecodingOptions, search
 from captioner.errors import OptionError
 from captioner.images import ImageTransform, read_image
@@ -64,13 +65,15 @@ class CaptionPredictor:
 
         Args:
             path: The file; ``None`` is the model shipped with the project.
-            threads: CPU threads for the network; ``None`` leaves torch's choice.
+            threads: CPU threads for the network; ``None`` is torch's choice, but no more than
+                :func:`~captioner.cpus.available_cpus`.
 
         Raises:
             CheckpointError: If the file cannot be used; see :func:`captioner.checkpoint.load_checkpoint`.
         """
-        if threads is not None:
-            torch.set_num_threads(threads)
+        if threads is None:
+            threads = min(torch.get_num_threads(), available_cpus())  # torch knows nothing of a container's limits
+        torch.set_num_threads(threads)
         return cls(*load_with_sha256(path))
 
     def caption(

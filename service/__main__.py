@@ -16,9 +16,11 @@ from service.lifecycle import FAILED, Life
 from service.logs import start_logging
 from service.metrics import Metrics
 from service.server import addresses, open_server
-from service.settings import Settings, add_flags, read_settings, settings_from
+from service.settings import Settings, add_flags, read_settings, settings_from, warn_of_misspelt
 from service.telemetry import equip
+from service.work import Model
 
+logger = logging.getLogger("service")
 # After how long a thread that computes in Python gives way to another, in seconds. The model's thread asks for its turn
 # after each of the hundreds of operations of a search; with the usual 0.005 it would often wait longer than it works.
 SWITCH_SECONDS = 0.0005
@@ -46,6 +48,7 @@ def _serve(read: Callable[[Mapping[str, str]], Settings]) -> int:
     try:
         settings = read(os.environ)
         start_logging(settings)
+        warn_of_misspelt(os.environ)
         read_header(settings.checkpoint)  # so that a wrong name is told at once
         engine = Engine(settings, metrics)
         app = create_app(engine, settings)
@@ -54,11 +57,25 @@ def _serve(read: Callable[[Mapping[str, str]], Settings]) -> int:
     except (CaptionerError, OSError) as error:
         print(f"captioner: {error}", file=sys.stderr)
         return FAILED
-    life = Life(engine, server, settings, announce=lambda: print("Captioner is ready:", *addresses(server), flush=True))
+    life = Life(engine, server, settings, announce=lambda model: announce(model, addresses(server), settings))
     status = life.run()
     if not life.is_over:
         _leave_at_once(status)
     return status
+
+
+def announce(model: Model, urls: Sequence[str], settings: Settings) -> None:
+    """Tell the log that photos can be captioned now; and whoever started the service by hand, where."""
+    shown = [f"{url}{settings.prefix}" for url in urls]
+    logger.info(
+        "ready: %s %s answers at %s",
+        model.name,
+        model.version,
+        " ".join(shown),
+        extra={"event": "ready", "model": model.name, "version": model.version, "sha256": model.sha256, "urls": shown},
+    )
+    if settings.log_format == "text":
+        print(f"Captioner is ready with {model.name} {model.version}:", *shown, flush=True)
 
 
 def _leave_at_once(status: int) -> None:

@@ -23,7 +23,7 @@ def create_api(desk: Desk, fetcher: Fetcher, settings: Settings) -> Blueprint:
         upload = read_upload(request, settings.max_images)
         task = Captioning(*options.read_caption_options(upload.fields, allowance, max(1, len(upload.photos))))
         if len(upload.photos) > 1:
-            return replies.answer_each(desk.model, desk.do_each(upload.photos, task), start)
+            return replies.answer_each(*desk.do_each(upload.photos, task), start)
         return replies.answer_captions(desk.do(fetcher.photo(upload), task), start)
 
     @api.post("/v1/scores")

@@ -7,6 +7,7 @@ from flask.json.provider import DefaultJSONProvider
 
 from service.adapters import create_adapters
 from service.api import create_api
+from service.buffering import refuse_unread
 from service.desk import Desk
 from service.engine import Engine
 from service.errors import register_errors, request_id
@@ -79,6 +80,7 @@ def create_app(
         MAX_FORM_PARTS=MAX_FORM_PARTS,
     )
     register_errors(app)
+    refuse_unread(app, settings.max_buffered_bytes, engine.observer)
     desk = Desk(engine, settings)
     fetcher = Fetcher.from_settings(settings)
     app.register_blueprint(create_api(desk, fetcher, settings))

@@ -1,6 +1,6 @@
 """What all routes share: from the bytes of a photo to what the model says of it, which may have been kept."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from PIL.Image import Image
@@ -40,12 +40,26 @@ class Work:
 
 
 @dataclass(frozen=True)
-class _Begun:
-    """A photo that waits for the model, and where its answer will be kept."""
+class _Question:
+    """What is asked, of which model, and where its answer is kept if it is.
 
+    A request is answered by one model, however many come meanwhile: so every answer knows whose it is, kept ones too.
+    """
+
+    model: Model
+    photo: bytes
+    task: Task
+    text: str
+    key: Key | None
+
+
+@dataclass(frozen=True)
+class _Begun:
+    """A photo that waits for the model."""
+
+    question: _Question
     job: Job
     decode_seconds: float
-    key: Key | None
 
 
 class Desk:
@@ -102,46 +116,60 @@ class Desk:
             ComeAgainError: If too many wait already, there is no model yet, or the service is about to stop.
             DeadlinePassedError: If it took too long.
         """
-        key = self._key(photo, task, text)
-        kept = self._look_up(key)
+        question = self._question(self._engine.choose_model(), photo, task, text)
+        kept = self._look_up(question)
         if kept is not None:
             return kept
         with self._engine.place() as deadline:
-            return self._finish(self._begin(photo, task, text, key, deadline))
+            return self._finish(self._begin(question, deadline))
 
-    def do_each(self, photos: Sequence[bytes], task: Task) -> list[Work | Exception]:
+    def do_each(self, photos: Sequence[bytes], task: Task) -> tuple[Model, list[Work | Exception]]:
         """Do a task on each of several photos, which go through the model together; the results come in their order.
 
         Returns:
-            For each photo what was done, or why it was not.
+            The model that did it, and for each photo what was done, or why it was not.
 
         Raises:
             OptionError: If the model does not know what it is told, which is no fault of a photo.
             ComeAgainError: If there is no room for all of them, no model yet, or the service is about to stop.
         """
+        model = self._engine.choose_model()
         with self._engine.place(min(len(photos), self._most_places)) as deadline:
-            begun = [self._attempt(photo, task, deadline) for photo in photos]
+            begun = [self._attempt(model, photo, task, deadline) for photo in photos]
             try:
-                return [self._outcome(one) for one in begun]
+                return model, [self._outcome(one) for one in begun]
             finally:
                 for one in begun:
                     if isinstance(one, _Begun):
                         self._engine.cancel(one.job)  # nothing, unless an error of the options ended the wait
 
-    def do_with_image(self, photo: bytes, task: Task) -> tuple[Work, Image]:
-        """Do a task on one photo and return the upright image, too; it raises what :meth:`do` does.
+    def draw(
+        self,
+        photo: bytes,
+        task: Task,
+        fit: Callable[[Image], Image],
+        paint: Callable[[Image, Sequence[Caption]], bytes],
+    ) -> bytes:
+        """Do a task on one photo and draw what came of it, all in one place and time; it raises what :meth:`do` does.
 
         The photo is decoded once more for that, since a photo that waits for the model is kept small.
-        """
-        key = self._key(photo, task, "")
-        with self._engine.place() as deadline:
-            work = self._look_up(key) or self._finish(self._begin(photo, task, "", key, deadline))
-            return work, self._engine.decode(photo, self._limits, deadline=deadline)
 
-    def _attempt(self, photo: bytes, task: Task, deadline: float) -> "Work | _Begun | Exception":
+        Args:
+            photo: The bytes of its file.
+            task: What the model shall do.
+            fit: Makes the upright image as small as it will be drawn.
+            paint: Draws the small image and the captions.
+        """
+        question = self._question(self._engine.choose_model(), photo, task)
+        with self._engine.place() as deadline:
+            work = self._look_up(question) or self._finish(self._begin(question, deadline))
+            small = self._engine.shrink(photo, fit, self._limits, deadline=deadline)
+            return self._engine.draw(lambda: paint(small, work.captions), deadline=deadline)
+
+    def _attempt(self, model: Model, photo: bytes, task: Task, deadline: float) -> "Work | _Begun | Exception":
         try:
-            key = self._key(photo, task, "")
-            return self._look_up(key) or self._begin(photo, task, "", key, deadline)
+            question = self._question(model, photo, task)
+            return self._look_up(question) or self._begin(question, deadline)
         except Exception as error:  # noqa: BLE001 - one photo's mishap is not the others'
             return error
 
@@ -155,34 +183,29 @@ class Desk:
         except Exception as error:  # noqa: BLE001 - one photo's mishap is not the others'
             return error
 
-    def _begin(self, data: bytes, task: Task, text: str, key: Key | None, deadline: float) -> _Begun:
+    def _begin(self, question: _Question, deadline: float) -> _Begun:
         """Decode a photo and let it wait for the model."""
-        photo, seconds = self._engine.read(data, self._limits, deadline=deadline)
-        # The key is that of the model that looks at the photo, which may be newer than the one that was looked up for.
-        key = None if key is None else (key[0], _identity(photo.model), task, text)
-        return _Begun(self._engine.submit(photo, task, text, deadline=deadline), seconds, key)
+        photo, seconds = self._engine.read(question.photo, self._limits, deadline=deadline, model=question.model)
+        job = self._engine.submit(photo, question.task, question.text, deadline=deadline)
+        return _Begun(question, job, seconds)
 
     def _finish(self, begun: _Begun) -> Work:
         """Wait for the answer, and keep it."""
         photo = begun.job.photo
         done = self._engine.wait(begun.job)
         facts = PhotoFacts(photo.width, photo.height, photo.format)
-        if begun.key is not None:
-            self._cache.put(begun.key, Kept(facts, done.captions))
-        return Work(photo.model, facts, done.captions, begun.decode_seconds, done.seconds)
+        if begun.question.key is not None:
+            self._cache.put(begun.question.key, Kept(facts, done.captions))
+        return Work(begun.question.model, facts, done.captions, begun.decode_seconds, done.seconds)
 
-    def _key(self, photo: bytes, task: Task, text: str) -> Key | None:
-        if not (self._cache.is_on and task.repeatable):
-            return None
-        return photo_hash(photo), _identity(self.model), task, text
+    def _question(self, model: Model, photo: bytes, task: Task, text: str = "") -> _Question:
+        keeps = self._cache.is_on and task.repeatable
+        key = (photo_hash(photo), (model.name, model.version, model.sha256), task, text) if keeps else None
+        return _Question(model, photo, task, text, key)
 
-    def _look_up(self, key: Key | None) -> Work | None:
-        if key is None:
+    def _look_up(self, question: _Question) -> Work | None:
+        if question.key is None:
             return None
-        kept = self._cache.get(key)
+        kept = self._cache.get(question.key)
         self._engine.observer.cache(kept is not None)
-        return None if kept is None else Work(self.model, kept.photo, kept.captions, cached=True)
-
-
-def _identity(model: Model) -> Identity:
-    return model.name, model.version, model.sha256
+        return None if kept is None else Work(question.model, kept.photo, kept.captions, cached=True)

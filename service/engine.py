@@ -22,6 +22,7 @@ from service.work import Inference, Job, Model, Photo, Task
 
 T = TypeVar("T")
 LOADING_RETRY_SECONDS = 5
+DRAWN_TOGETHER = 2  # pictures; each takes memory
 LAST_BATCH_SECONDS = 5  # how long the thread may take to end once nobody waits for an answer
 REASONS: dict[type[ComeAgainError], Reason] = {
     BusyError: "queue_full",
@@ -53,6 +54,7 @@ class Engine:
         self._line = WaitingLine(settings.max_batch, max_wait, lambda: capacity.taken, self.observer, clock)
         self._thread = InferenceThread(self._line, settings.max_batch, capacity.learn, self.observer, clock)
         self._decoders = ThreadPoolExecutor(settings.max_decoding, thread_name_prefix="decoding")
+        self._painters = ThreadPoolExecutor(DRAWN_TOGETHER, thread_name_prefix="drawing")
         weakref.finalize(self, self._line.close)  # which ends the thread of an engine that nobody uses any more
 
     @property
@@ -74,6 +76,18 @@ class Engine:
         if is_first and not self._capacity.is_closed:
             self.observer.ready(True)
 
+    def choose_model(self) -> Model:
+        """Return the model for a request, which keeps to it to its end; one that comes before any is told to observers.
+
+        Raises:
+            NotReadyError: If none is loaded yet.
+        """
+        try:
+            return self.model
+        except NotReadyError:
+            self.observer.rejected(REASONS[NotReadyError])
+            raise
+
     @contextmanager
     def place(self, photos: int = 1) -> Iterator[float]:
         """Hold a place for each photo, taken before it is decoded, since that costs memory; gives the deadline.
@@ -92,14 +106,22 @@ class Engine:
                 raise
             yield self._clock() + self._settings.deadline_seconds
 
-    def read(self, data: bytes, limits: ImageLimits = DEFAULT_LIMITS, *, deadline: float) -> tuple[Photo, float]:
+    def read(
+        self, data: bytes, limits: ImageLimits = DEFAULT_LIMITS, *, deadline: float, model: Model | None = None
+    ) -> tuple[Photo, float]:
         """Decode an upload; return the photo as the model looks at it, and how many seconds that took.
+
+        Args:
+            data: The bytes of its file.
+            limits: What it may be.
+            deadline: When its answer is no longer wanted.
+            model: Who shall look at it; if left out, the model that answers now.
 
         Raises:
             ImageError: If the bytes are no usable image; see :func:`captioner.images.read_image`.
             DeadlinePassedError: If others were decoded until it was too late.
         """
-        model = self.model
+        model = model or self.model
 
         def decode() -> tuple[Photo, float]:
             start = time.perf_counter()
@@ -111,10 +133,24 @@ class Engine:
         self.observer.decoded(seconds)
         return photo, seconds
 
-    def decode(self, data: bytes, limits: ImageLimits = DEFAULT_LIMITS, *, deadline: float) -> Image:
-        """Decode an upload to the upright image in full; it raises what :meth:`read` does."""
+    def shrink(
+        self, data: bytes, fit: Callable[[Image], Image], limits: ImageLimits = DEFAULT_LIMITS, *, deadline: float
+    ) -> Image:
+        """Decode an upload and return the upright image made small, so that none in full waits for anything.
+
+        It raises what :meth:`read` does.
+        """
         with span("decode"):
-            return self._result(self._decoders.submit(read_image, data, limits), deadline)
+            return self._result(self._decoders.submit(lambda: fit(read_image(data, limits))), deadline)
+
+    def draw(self, paint: Callable[[], T], *, deadline: float) -> T:
+        """Draw something, in one of a few threads of their own, so that neither decoding nor any request waits for it.
+
+        Raises:
+            DeadlinePassedError: If it took too long.
+        """
+        with span("draw"):
+            return self._result(self._painters.submit(paint), deadline)
 
     def submit(self, photo: Photo, task: Task, text: str = "", *, deadline: float) -> Job:
         """Let a photo wait for the model.

@@ -5,7 +5,7 @@ import re
 import secrets
 
 from flask import Flask, Response, current_app, g, jsonify, request
-from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge, TooManyRequests
 
 from captioner.errors import (
     CaptionerError,
@@ -14,6 +14,7 @@ from captioner.errors import (
     OptionError,
     UnsupportedImageError,
 )
+from service.prefix import outer_path
 
 logger = logging.getLogger(__name__)
 RETRY_AFTER_SECONDS = 1
@@ -34,6 +35,10 @@ class FetchError(CaptionerError):
 
 class UnknownModelError(CaptionerError):
     """The request names a model, or a version of it, that is not served."""
+
+
+class RateLimitedError(CaptionerError):
+    """The client has sent more requests than the operator allows."""
 
 
 class ComeAgainError(CaptionerError):
@@ -83,6 +88,7 @@ STATUS: dict[type[CaptionerError], int] = {
     InvalidImageError: 422,
     OptionError: 422,
     FetchError: 422,
+    RateLimitedError: 429,
     BusyError: 503,
     NotReadyError: 503,
     DrainingError: 503,
@@ -133,6 +139,8 @@ def _answer_captioner_error(error: CaptionerError) -> Response:
 def _answer_http_error(error: HTTPException) -> Response:
     if isinstance(error, RequestEntityTooLarge):
         return _answer_captioner_error(_too_large())
+    if isinstance(error, TooManyRequests):
+        return _answer_captioner_error(_too_many(error))
     status = error.code or 500
     answer = _problem(status, error.name, _detail(error))
     for name, value in error.get_headers(request.environ):
@@ -160,11 +168,20 @@ def _too_large() -> CaptionerError:
     )
 
 
+def _too_many(error: TooManyRequests) -> CaptionerError:
+    return RateLimitedError(
+        f"this client has sent more than the {error.description} that are allowed; wait for as many seconds as "
+        "Retry-After says, then go on more slowly, or ask the operator for more"
+    )
+
+
 def _detail(error: HTTPException) -> str:
     if isinstance(error, NotFound):
+        root = request.script_root
         return (
-            "There is nothing at this address; POST /v1/captions describes a photo, "
-            "POST /v1/scores scores a sentence about one, /docs lists the rest, and the page is at /."
+            f"There is nothing at this address; POST {root}/v1/captions describes a photo, "
+            f"POST {root}/v1/scores scores a sentence about one, {root}/docs lists the rest, "
+            f"and the page is at {root}/."
         )
     if isinstance(error, MethodNotAllowed):
         allowed = ", ".join(sorted(error.valid_methods or ()))
@@ -174,7 +191,7 @@ def _detail(error: HTTPException) -> str:
 
 def _problem(status: int, title: str, detail: str, kind: str = "about:blank") -> Response:
     answer = jsonify(
-        type=kind, title=title, status=status, detail=detail, instance=request.path, request_id=request_id()
+        type=kind, title=title, status=status, detail=detail, instance=outer_path(), request_id=request_id()
     )
     answer.status_code = status
     answer.mimetype = PROBLEM_JSON

@@ -1,5 +1,8 @@
 """Who may call, how often, and from which pages: keys, rate limits and CORS, all off unless they are asked for."""
 
+import logging
+from collections.abc import Collection
+
 from flask import Flask, Response, g, request
 from flask_limiter import Limiter
 from limits import parse
@@ -8,11 +11,22 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from captioner.errors import ConfigError
 from service.fetching import split_list
 from service.keys import HEADER, KeyRing
+from service.prefix import serve_below
 from service.settings import Settings
 
 # The page itself, what describes the interface, and what machines ask all the time.
 OPEN_PATHS = frozenset(
-    {"/", "/docs", "/openapi.json", "/livez", "/readyz", "/metrics", "/v2/health/live", "/v2/health/ready"}
+    {
+        "/",
+        "/favicon.ico",
+        "/docs",
+        "/openapi.json",
+        "/livez",
+        "/readyz",
+        "/metrics",
+        "/v2/health/live",
+        "/v2/health/ready",
+    }
 )
 OPEN_FOLDER = "/static/"
 PREFLIGHT_SECONDS = 600
@@ -25,13 +39,14 @@ def guard(app: Flask, settings: Settings) -> None:
     Raises:
         ConfigError: If the file of keys, the rate limit or the store of its counts does not fit.
     """
+    serve_below(app, settings.prefix)  # first of all: what ProxyFix says is heard after it
     if settings.trusted_proxies:
         hops = settings.trusted_proxies
-        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops)  # type: ignore[method-assign]
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_prefix=1)  # type: ignore[method-assign]
     if settings.cors_origins:
         _let_pages_call(app, frozenset(split_list(settings.cors_origins)))
     if settings.api_keys is not None:
-        _ask_for_keys(app, KeyRing.from_file(settings.api_keys))
+        _ask_for_keys(app, KeyRing.from_file(settings.api_keys), {"/metrics"} if settings.metrics_key else set())
     if settings.rate_limit:
         _limit_rates(app, settings)
 
@@ -46,10 +61,10 @@ def client_name() -> str:
     return f"key {g.client}" if "client" in g else f"address {request.remote_addr}"
 
 
-def _ask_for_keys(app: Flask, ring: KeyRing) -> None:
+def _ask_for_keys(app: Flask, ring: KeyRing, closed: Collection[str]) -> None:
     @app.before_request
     def check_key() -> None:
-        if not (is_open(request.path) or request.method == "OPTIONS"):
+        if request.path in closed or not (is_open(request.path) or request.method == "OPTIONS"):
             g.client = ring.require(request)
 
 
@@ -66,6 +81,7 @@ def _limit_rates(app: Flask, settings: Settings) -> None:
         return response
 
     try:
+        logging.getLogger("flask-limiter").setLevel(logging.WARNING)  # below that it logs who was limited, by address
         limiter = Limiter(
             client_name,
             app=app,
@@ -91,7 +107,7 @@ def _let_pages_call(app: Flask, origins: frozenset[str]) -> None:
             if request.method == "OPTIONS":
                 response.headers["Access-Control-Allow-Methods"] = "GET, POST"
                 response.headers["Access-Control-Allow-Headers"] = (
-                    f"Authorization, Content-Type, {HEADER}, X-Request-Id"
+                    f"Authorization, Content-Type, {HEADER}, X-Request-Id, traceparent, tracestate"
                 )
                 response.headers["Access-Control-Max-Age"] = str(PREFLIGHT_SECONDS)
         return response

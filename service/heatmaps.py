@@ -2,14 +2,13 @@
 
 import io
 from collections.abc import Mapping, Sequence
-from threading import BoundedSemaphore
 from typing import Any
 
 from flask import Blueprint, Response, request
-from PIL.Image import Image
+from PIL.Image import Image, Resampling
 
 from captioner.errors import OptionError
-from captioner.heatmap import contact_sheet, overlay
+from captioner.heatmap import contact_sheet, overlay, tile_picture
 from captioner.types import Caption
 from service.desk import Desk
 from service.fetching import Fetcher
@@ -21,7 +20,6 @@ from service.work import Captioning
 
 ONE_WORD, SHEET = {"size": 1024}, {"columns": 4, "tile": 320}  # what belongs to which picture, and its defaults
 DEFAULTS: Mapping[str, float] = {"caption": 0, "opacity": 0.6, **ONE_WORD, **SHEET}
-DRAWN_TOGETHER = 2  # pictures being drawn at the same time; each takes memory
 MAX_SHEET = 24_000_000  # pixels of all tiles, if they were square
 
 
@@ -29,7 +27,6 @@ def create_heatmaps(desk: Desk, fetcher: Fetcher, settings: Settings) -> Bluepri
     """Return the route, bound to a model."""
     heatmaps = Blueprint("heatmaps", __name__)
     allowance = Allowance(settings.options(), settings.max_words)
-    drawing = BoundedSemaphore(DRAWN_TOGETHER)
 
     @heatmaps.post("/v1/heatmaps")
     def draw_heatmap() -> Response:
@@ -37,9 +34,12 @@ def create_heatmaps(desk: Desk, fetcher: Fetcher, settings: Settings) -> Bluepri
         drawn, asked = _split(read_values(upload.fields, HEATMAPS))
         options = allowed_options(asked, allowance)
         _check(drawn, options.num_captions, options.max_length)
-        work, image = desk.do_with_image(fetcher.photo(upload), Captioning(options))
-        with drawing:
-            png = _draw(image, _chosen(work.captions, drawn.pop("caption", 0)), **drawn)
+        which = drawn.pop("caption", 0)
+
+        def paint(image: Image, captions: Sequence[Caption]) -> bytes:
+            return _draw(image, _chosen(captions, which), **drawn)
+
+        png = desk.draw(fetcher.photo(upload), Captioning(options), lambda image: _fit(image, drawn), paint)
         return Response(png, mimetype="image/png")
 
     never_store(heatmaps)
@@ -75,12 +75,20 @@ def _chosen(captions: Sequence[Caption], index: int) -> Caption:
     return captions[index]
 
 
+def _fit(image: Image, drawn: Mapping[str, Any]) -> Image:
+    """Return a photo in the size in which it is drawn."""
+    if "word" not in drawn:
+        return image.resize(tile_picture(image.size, drawn.get("tile", SHEET["tile"])), Resampling.LANCZOS)
+    scale = min(1.0, drawn.get("size", ONE_WORD["size"]) / max(image.size))
+    return image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))), Resampling.LANCZOS)
+
+
 def _draw(
     image: Image,
     caption: Caption,
     word: int | None = None,
     opacity: float = DEFAULTS["opacity"],
-    size: int = ONE_WORD["size"],
+    size: int = 0,  # noqa: ARG001 - in which the image comes already
     **sheet: int,
 ) -> bytes:
     if word is None:
@@ -91,9 +99,7 @@ def _draw(
         raise OptionError(
             f"word is {word}; the caption {caption.text!r} has {len(caption.words)} words, counted from 0"
         )
-    scale = min(1.0, size / max(image.size))
-    room = max(1, round(image.width * scale)), max(1, round(image.height * scale))
-    return _png(overlay(image, caption.attention[word], opacity=opacity, size=room))
+    return _png(overlay(image, caption.attention[word], opacity=opacity))
 
 
 def _png(picture: Image) -> bytes:

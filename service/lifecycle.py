@@ -33,7 +33,7 @@ class Life:
         engine: Where the model runs.
         server: The web server of the application around the engine.
         settings: Which model, and how long things may take.
-        announce: Called when the first model is ready.
+        announce: Called with the first model when it is ready.
         load: Returns the model that the settings name.
     """
 
@@ -42,7 +42,7 @@ class Life:
         engine: Engine,
         server: Any,
         settings: Settings,
-        announce: Callable[[], None],
+        announce: Callable[[Model], None],
         load: Callable[[Settings], Model] = load_model,
     ) -> None:
         self._engine = engine
@@ -116,7 +116,7 @@ class Life:
         warm_up(self._engine, model, self._settings)
         set_aside()
         self._engine.use(model)
-        self._announce()
+        self._announce(model)
 
     def _wish(self) -> str:
         """Wait for what shall be done next with the model."""
@@ -135,11 +135,15 @@ class Life:
         except DrainingError:
             return
         except Exception as error:
+            self._engine.observer.reloaded(False)
             logger.error("the new model cannot be used, the old one stays: %s", error, exc_info=_trace(error))
             return
         self._engine.use(model)
+        self._engine.observer.reloaded(True)
         set_aside()
-        logger.info("a new model answers from now on: %s %s, sha256 %s", model.name, model.version, model.sha256)
+        names = {"model": model.name, "version": model.version, "sha256": model.sha256}
+        text = "a new model answers from now on: %s %s, sha256 %s"
+        logger.info(text, *names.values(), extra={"event": "reloaded", **names})
 
     def _end(self) -> None:
         """Once told to stop, finish what was accepted and close the server."""

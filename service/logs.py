@@ -12,10 +12,12 @@ from service.answers import WATCHERS, Answer
 from service.errors import request_id
 from service.settings import Settings
 
-QUIET = (  # loggers that say too much
-    "PIL",  # what it finds in a photo, at level debug
-    "waitress.queue",  # a line per request that waits; metrics say it better
-)
+QUIET = {  # loggers that say too much, and from which level on they are heard
+    "PIL": logging.ERROR,  # what it finds in a photo, at level debug
+    "waitress": logging.WARNING,  # the path of a request whose client has left
+    "waitress.queue": logging.ERROR,  # a line per request that waits; metrics say it better
+    "flask-limiter": logging.WARNING,  # the address of everyone who is limited
+}
 access = logging.getLogger("service.access")
 
 
@@ -47,8 +49,8 @@ def start_logging(settings: Settings) -> None:
     handler.setFormatter(FORMATS[settings.log_format]())
     handler.addFilter(_name_request)
     logging.basicConfig(level=settings.log_level.upper(), handlers=[handler], force=True)
-    for name in QUIET:
-        logging.getLogger(name).setLevel(logging.ERROR)
+    for name, level in QUIET.items():
+        logging.getLogger(name).setLevel(level)
 
 
 def log_answer(answer: Answer) -> None:

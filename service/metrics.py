@@ -21,6 +21,7 @@ from service.observer import Reason
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 PHOTOS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64)
+RELOADS = {True: "succeeded", False: "failed"}
 REFUSED = {  # HTTP status -> why a request was refused before it could wait for the model
     401: "unauthorized",
     403: "unauthorized",
@@ -56,6 +57,14 @@ class Metrics:
         self._misses = Counter("captioner_cache_misses_total", "Answers that had to be made.", registry=registry)
         self._ready = Gauge("captioner_ready", "1 while the service takes requests, else 0.", registry=registry)
         self._model = Info("captioner_model", "The model that answers.", registry=registry)
+        self._reloads = Counter(
+            "captioner_reloads_total", "New models that were to take over.", ("result",), registry=registry
+        )
+        for result in RELOADS.values():
+            self._reloads.labels(result)
+        self._stale = Gauge(
+            "captioner_reload_failed", "1 while the newest model cannot be used, else 0.", registry=registry
+        )
 
     def answered(self, answer: Answer) -> None:
         """Count an answer."""
@@ -94,6 +103,11 @@ class Metrics:
     def model(self, name: str, version: str, sha256: str) -> None:
         """Note which model answers."""
         self._model.info({"name": name, "version": version, "sha256": sha256})
+
+    def reloaded(self, succeeded: bool) -> None:
+        """Count a new model, and note whether it could be used."""
+        self._reloads.labels(RELOADS[succeeded]).inc()
+        self._stale.set(not succeeded)
 
 
 def create_metrics_page(metrics: Metrics) -> Blueprint:

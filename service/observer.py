@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Literal, Protocol
 
-Reason = Literal["queue_full", "deadline", "cancelled", "draining", "not_ready"]
+Reason = Literal["queue_full", "uploads_full", "deadline", "cancelled", "draining", "not_ready"]
 
 
 class Observer(Protocol):
@@ -36,6 +36,9 @@ class Observer(Protocol):
     def model(self, name: str, version: str, sha256: str) -> None:
         """Hear which model answers from now on."""
 
+    def reloaded(self, succeeded: bool) -> None:
+        """Hear that a new model was to take over, and whether it could."""
+
 
 class Silence:
     """An observer that does nothing."""
@@ -59,4 +62,7 @@ class Silence:
         """Do nothing."""
 
     def model(self, name: str, version: str, sha256: str) -> None:
+        """Do nothing."""
+
+    def reloaded(self, succeeded: bool) -> None:
         """Do nothing."""

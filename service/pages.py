@@ -6,7 +6,7 @@ from importlib.resources import files
 from types import SimpleNamespace
 from typing import Any
 
-from flask import Blueprint, Response, make_response, render_template, request
+from flask import Blueprint, Response, current_app, make_response, render_template, request
 
 from captioner.decoding import MAX_BEAM_SIZE, MAX_LENGTH
 from service.options import MAX_BEGINNING, MAX_TEXT
@@ -47,6 +47,11 @@ def create_pages(settings: Settings) -> Blueprint:
         page.headers["Content-Language"] = language
         page.headers["Vary"] = "Accept-Language"
         return page
+
+    @pages.get("/favicon.ico")
+    def show_icon() -> Response:
+        """Answer browsers that ask for an icon where it was before pages could name one."""
+        return current_app.send_static_file("icon.svg")
 
     return pages
 

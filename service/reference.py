@@ -3,6 +3,7 @@
 from flask import Blueprint, Response, jsonify, make_response, render_template, request
 
 from service.openapi import create_document
+from service.openapi.document import servers
 from service.settings import Settings
 
 
@@ -13,7 +14,7 @@ def create_reference(settings: Settings) -> Blueprint:
 
     @reference.get("/openapi.json")
     def send_document() -> Response:
-        answer = jsonify(document)
+        answer = jsonify({**document, "servers": servers(request.script_root)})
         answer.add_etag()
         answer.make_conditional(request)
         return answer

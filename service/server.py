@@ -3,7 +3,7 @@
 import select
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from flask import Flask
@@ -12,23 +12,33 @@ from waitress.channel import HTTPChannel
 from waitress.server import BaseWSGIServer
 from waitress.task import ThreadedTaskDispatcher
 
+from service.buffering import channel_maker
 from service.passes import Passes
 from service.settings import Settings
 from service.turns import Turns
 
 HEALTH_PATHS = ("/livez", "/readyz", "/v2/health/live", "/v2/health/ready")
 MOST_CONNECTIONS = 800  # below the 1024 files that a process may usually have open
+MOST_HEADER_BYTES = 2**16  # of a request, its first line included
 LOOK_SECONDS = 0.02  # between two looks whether all answers have been sent
 CLOSE_SECONDS = 1  # that closing sockets and threads may take
 
 
 class HealthFirst(ThreadedTaskDispatcher):  # type: ignore[misc]
-    """Threads that answer requests, those for health before all others that wait for a thread."""
+    """Threads that answer requests, those for health before all others that wait for a thread.
+
+    Args:
+        paths: Where health is asked for.
+    """
+
+    def __init__(self, paths: Collection[str]) -> None:
+        super().__init__()
+        self._paths = paths
 
     def add_task(self, task: Any) -> None:
         """Let a connection's next request wait for a thread."""
         with self.lock:
-            if getattr(task.requests[0], "path", None) in HEALTH_PATHS:  # what could not be parsed has no path
+            if getattr(task.requests[0], "path", None) in self._paths:  # what could not be parsed has no path
                 self.queue.appendleft(task)
             else:
                 self.queue.append(task)
@@ -40,21 +50,23 @@ def open_server(app: Flask, settings: Settings) -> Any:
 
     waitress refuses a body in plain text and hangs up at once, so its limit is twice that of the application:
     what is somewhat too large is read and refused in the application's words. Nothing overflows to a
-    temporary file.
+    temporary file, and all connections together hold no more than the settings say (:mod:`service.buffering`).
 
     Raises:
         OSError: If the address cannot be listened on.
     """
     most = 2 * app.config["MAX_CONTENT_LENGTH"]
-    threads = HealthFirst()
+    health = {*HEALTH_PATHS, *(f"{settings.prefix}{path}" for path in HEALTH_PATHS)}
+    threads = HealthFirst(health)
     threads.set_thread_count(settings.server_threads)
     server = create_server(
-        Turns(app, HEALTH_PATHS),
+        Turns(app, health),
         _dispatcher=threads,
         host=settings.host,
         port=settings.port,
         connection_limit=MOST_CONNECTIONS,
         asyncore_use_poll=True,  # since select() knows only the first 1024 files
+        max_request_header_size=MOST_HEADER_BYTES,
         max_request_body_size=most,
         inbuf_overflow=most + 1,
         outbuf_overflow=most + 1,
@@ -63,6 +75,8 @@ def open_server(app: Flask, settings: Settings) -> Any:
         ident="",
     )
     server.asyncore = Passes
+    for listener in _listeners(server):
+        listener.channel_class = channel_maker(settings.max_buffered_bytes)
     return server
 
 
@@ -78,14 +92,23 @@ def stop_server(server: Any, seconds: float = 0) -> None:
     To be called from another thread than that of ``run()``.
     """
     end = time.monotonic() + seconds
-    sockets: dict[int, Any] = getattr(server, "map", None) or server._map
-    listeners = [socket for socket in list(sockets.values()) if isinstance(socket, BaseWSGIServer)]
+    sockets = _sockets(server)
+    listeners = _listeners(server)
     _wait_until_idle(server, sockets, end)
     # To close a listener must not close its trigger, by which threads tell of answers, as its own close() does.
     _in_loop(listeners, lambda: [wasyncore.dispatcher.close(listener) for listener in listeners])
     _wait_until_idle(server, sockets, end)
     _in_loop(listeners, lambda: wasyncore.close_all(sockets, ignore_all=True))
     server.task_dispatcher.shutdown(timeout=CLOSE_SECONDS)
+
+
+def _sockets(server: Any) -> dict[int, Any]:
+    found: dict[int, Any] = getattr(server, "map", None) or server._map
+    return found
+
+
+def _listeners(server: Any) -> list[Any]:
+    return [socket for socket in list(_sockets(server).values()) if isinstance(socket, BaseWSGIServer)]
 
 
 def _wait_until_idle(server: Any, sockets: dict[int, Any], end: float) -> None:

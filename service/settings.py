@@ -1,16 +1,21 @@
 """The settings of the service: one table, filled from defaults, the environment and the command line."""
 
 import argparse
+import logging
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from captioner.commands.parser import CommandParser
 from captioner.decoding import MAX_BEAM_SIZE, MAX_LENGTH, DecodingOptions
 from captioner.errors import ConfigError
+from service.prefix import PREFIX
 
-PREFIX = "CAPTIONER_"
+logger = logging.getLogger(__name__)
+VARIABLES = "CAPTIONER_"  # with which the names of environment variables begin
 SPARE_THREADS = 8
 LOG_FORMATS = ("text", "json")
 LOG_LEVELS = ("debug", "info", "warning", "error")
@@ -39,9 +44,12 @@ class Settings:
 
     host: str = field(default="127.0.0.1", metadata=_row("address to listen on; 0.0.0.0 is every one", str))
     port: int = field(default=8000, metadata=_row("port to listen on; 0 takes any free one"))
+    prefix: str = field(
+        default="", metadata=_row("path below which a proxy shows the service, such as /captions; empty is none", str)
+    )
     checkpoint: Path | None = field(default=None, metadata=_row("the model's file; none is the shipped model", Path))
     inference_threads: int | None = field(
-        default=None, metadata=_row("CPU threads of the model; none is torch's choice")
+        default=None, metadata=_row("CPU threads of the model; none is torch's choice, within the container's limit")
     )
     server_threads: int = field(default=72, metadata=_row("threads that answer requests"))
     max_waiting: int = field(
@@ -63,9 +71,14 @@ class Settings:
         default=5, metadata=_row("seconds between looks whether the model's file is a new one; 0 is never")
     )
     max_upload_bytes: int = field(default=20 * 2**20, metadata=_row("most bytes of an uploaded image"))
+    max_buffered_bytes: int = field(
+        default=256 * 2**20,
+        metadata=_row("most bytes of all uploads and answers on their way; more uploads are answered 503"),
+    )
     beam_size: int = field(default=5, metadata=_row("beams of the search when a request does not say"))
     max_length: int = field(default=20, metadata=_row("most words of a caption when a request does not say"))
     metrics: bool = field(default=True, metadata=_row("whether /metrics answers, for Prometheus", _truth))
+    metrics_key: bool = field(default=False, metadata=_row("whether /metrics asks for a key, as the rest does", _truth))
     tracing: bool = field(default=False, metadata=_row("whether traces are sent, by OpenTelemetry", _truth))
     log_format: str = field(default="text", metadata=_row("form of the log: text or json", str, LOG_FORMATS))
     log_level: str = field(
@@ -103,6 +116,7 @@ class Settings:
         _check_range("stuck_seconds", self.stuck_seconds, 1, 3600)
         _check_range("reload_seconds", self.reload_seconds, 0, 3600)
         _check_range("max_upload_bytes", self.max_upload_bytes, 1024, 2**30)
+        self._check_buffers()
         _check_choice("log_format", self.log_format, LOG_FORMATS)
         _check_choice("log_level", self.log_level, LOG_LEVELS)
         self.options()
@@ -114,10 +128,21 @@ class Settings:
             "max_words", self.max_words, self.beam_size * self.max_length, most, " (beam_size times max_length)"
         )
         _check_range("max_images", self.max_images, 1, 16)
+        if self.prefix and not re.fullmatch(PREFIX, self.prefix):
+            raise ConfigError(
+                f"prefix is {self.prefix!r}; it must begin with a slash and end without one, such as /captions"
+            )
+        if self.metrics_key and self.api_keys is None:
+            raise ConfigError("metrics_key is true, but api_keys names no file of keys")
         _check_range("cache_bytes", self.cache_bytes, 0, 2**40)
         _check_range("cache_entries", self.cache_entries, 1, 10**9)
         _check_range("trusted_proxies", self.trusted_proxies, 0, 16)
         _check_range("url_seconds", self.url_seconds, 1, 600)
+
+    def _check_buffers(self) -> None:
+        """Make sure that at least one upload of the largest size can come, in base64 too."""
+        why = " (twice max_upload_bytes)"
+        _check_range("max_buffered_bytes", self.max_buffered_bytes, 2 * self.max_upload_bytes, 2**40, why)
 
     def options(self) -> DecodingOptions:
         """Return how to search when a request does not say.
@@ -178,6 +203,16 @@ def settings_from(flags: Mapping[str, Any], environ: Mapping[str, str]) -> Setti
     return Settings(**values)
 
 
+def warn_of_misspelt(environ: Mapping[str, str]) -> None:
+    """Log a warning for each environment variable that looks like a setting and is none."""
+    known = [row.name.upper() for row in fields(Settings)]
+    given = [name.removeprefix(VARIABLES) for name in environ if name.startswith(VARIABLES)]
+    for name in sorted(set(given) - set(known)):
+        near = [f"{VARIABLES}{one}" for one in get_close_matches(name, known)]
+        advice = f"did you mean {' or '.join(near)}?" if near else "python -m service --help lists the settings"
+        logger.warning("%s%s is no setting and is ignored; %s", VARIABLES, name, advice)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = CommandParser(prog="python -m service", description="Serve captions and the web page.")
     add_flags(parser)
@@ -202,7 +237,7 @@ def _flag(name: str) -> str:
 
 
 def _variable(name: str) -> str:
-    return PREFIX + name.upper()
+    return VARIABLES + name.upper()
 
 
 def _read(source: str, text: str, read: Callable[[str], Any]) -> Any:

@@ -1,10 +1,11 @@
 """How many requests compute in Python at the same time."""
 
-import os
 import threading
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
+
+from captioner.cpus import available_cpus
 
 Environ = dict[str, Any]
 
@@ -21,13 +22,13 @@ class Turns:
     Args:
         application: What answers.
         urgent: Paths whose requests need no turn.
-        number: How many requests may have theirs; if left out, one per core, but at least 4.
+        number: How many requests may have theirs; if left out, one per CPU that the process may use, but at least 4.
     """
 
     def __init__(self, application: Any, urgent: Collection[str] = (), number: int | None = None) -> None:
         self._application = application
         self._urgent = frozenset(urgent)
-        self._free = threading.Semaphore(number or max(4, os.cpu_count() or 1))
+        self._free = threading.Semaphore(number or max(4, available_cpus()))
 
     def __call__(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
         """Answer a request once it is its turn."""

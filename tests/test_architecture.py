@@ -12,8 +12,9 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("captioner", "service", "training")
 # Inside captioner each module imports only modules that stand before it here.
 LIBRARY = (
-    "errors", "memory", "files", "types", "registry", "config", "formats", "images", "decoding", "scoring", "tokenizers",
-    "cells", "stack", "attention", "encoders", "decoders", "model", "confidence", "rounding", "checkpoint", "predictor",
+    "errors", "memory", "cpus", "files", "types", "registry", "config", "formats", "images", "decoding", "scoring",
+    "tokenizers", "cells", "stack", "attention", "encoders", "decoders", "model", "confidence", "rounding",
+    "checkpoint", "predictor",
     "heatmap", "units", "commands", "__main__",
 )  # fmt: skip
 FORBIDDEN = {

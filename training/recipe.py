@@ -203,6 +203,7 @@ class Recipe:
     Attributes:
         name: The model's name, and the name of the run's folder.
         version: The model's version.
+        license: Under which terms the model may be used; empty if the file shall not say.
         seed: Of weights, data order and dropout.
         runs: Folder in which the run's own folder is made.
         cache: Folder of the feature cache.
@@ -223,6 +224,7 @@ class Recipe:
     name: str
     data: DataRecipe
     version: str = "1"
+    license: str = ""
     seed: int = 1
     runs: str = "runs"
     cache: str = "cache"

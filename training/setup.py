@@ -103,6 +103,8 @@ def _provenance(
         "encoder_weights_sha256": weights_sha256(weights),
         "commit": commit(),
     }
+    if recipe.license:
+        provenance["license"] = recipe.license
     if found := weights_provenance(recipe.encoder_weights):
         provenance["encoder"] = found
     if language_model:

@@ -13,6 +13,7 @@ from service.settings import Settings
 from service.uploads import read_upload
 from service.work import Captioning
 
+UNSTATED = "not stated in the model's file; see the model card"
 PREDICTIONS = 3  # as many as MAX gives
 
 
@@ -30,7 +31,7 @@ def create_max(desk: Desk, settings: Settings) -> Blueprint:
         captions = desk.do(upload.photos[0], task).captions
         predictions = [
             {"index": str(index), "caption": caption.text, "probability": math.exp(min(0.0, caption.log_prob))}
-            for index, caption in enumerate(captions)
+            for index, caption in enumerate(sorted(captions, key=lambda caption: -caption.log_prob))
         ]
         return jsonify(status="ok", predictions=predictions)
 
@@ -43,7 +44,7 @@ def create_max(desk: Desk, settings: Settings) -> Blueprint:
             description="Describes a photo in a sentence.",
             type="Image-to-Text Translation",
             source="Captioner",
-            license="Apache-2.0",
+            license=str(model.details.get("provenance", {}).get("license") or UNSTATED),
         )
 
     speak(adapter, lambda problem: {"status": "error", "message": problem["detail"]}, "/model")

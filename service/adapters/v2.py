@@ -25,7 +25,7 @@ from service.options import DECODING, Allowance, allowed_options, read_values
 from service.replies import never_store
 from service.settings import Settings
 from service.uploads import JsonValue, decode_base64, parse_json
-from service.work import Captioning
+from service.work import Captioning, Model
 
 INPUT = "image"
 OUTPUTS: dict[str, tuple[str, Callable[[Caption], Any]]] = {  # name -> data type, and its value for a caption
@@ -55,21 +55,22 @@ def create_v2(desk: Desk, settings: Settings) -> Blueprint:
 
     @adapter.get("/v2/health/ready")
     def tell_ready() -> tuple[Response, int]:
-        return jsonify(ready=desk.is_ready), _status(desk)
+        ready = desk.is_ready
+        return jsonify(ready=ready), _status(ready)
 
     def tell_model(name: str, version: str | None = None) -> Response:
-        _check_model(desk, name, version)
+        model = _check_model(desk, name, version)
         return jsonify(
-            name=desk.model.name,
-            versions=[desk.model.version],
+            name=model.name,
+            versions=[model.version],
             platform=PLATFORM,
             inputs=[{"name": INPUT, "datatype": "BYTES", "shape": [-1]}],
             outputs=[{"name": output, "datatype": kind, "shape": [-1]} for output, (kind, _) in OUTPUTS.items()],
         )
 
     def tell_model_ready(name: str, version: str | None = None) -> tuple[Response, int]:
-        _check_model(desk, name, version)
-        return jsonify(name=desk.model.name, ready=desk.is_ready), _status(desk)
+        model, ready = _check_model(desk, name, version), desk.is_ready
+        return jsonify(name=model.name, ready=ready), _status(ready)
 
     def infer(name: str, version: str | None = None) -> Response:
         _check_model(desk, name, version)
@@ -77,8 +78,8 @@ def create_v2(desk: Desk, settings: Settings) -> Blueprint:
         photos, wanted = _read_photos(values, binary, settings.max_images), _read_outputs(values)
         packed = binary_outputs(values, _object(values, "parameters"), wanted)
         options = allowed_options(_read_parameters(values), allowance, len(photos))
-        results = desk.do_each(photos, Captioning(options))
-        return answer_tensors(_answer(desk, values, [_done(result) for result in results], wanted), packed)
+        model, results = desk.do_each(photos, Captioning(options))
+        return answer_tensors(_answer(model, values, [_done(result) for result in results], wanted), packed)
 
     for path in PATHS:
         adapter.get(path)(tell_model)
@@ -162,15 +163,16 @@ def _index(desk: Desk, only_ready: bool) -> list[dict[str, str]]:
     return [{"name": model.name, "version": model.version, "state": state, "reason": reason}]
 
 
-def _status(desk: Desk) -> int:
+def _status(ready: bool) -> int:
     """Return the status of readiness, that of GET /readyz."""
-    return 200 if desk.is_ready else 503
+    return 200 if ready else 503
 
 
-def _check_model(desk: Desk, name: str, version: str | None) -> None:
+def _check_model(desk: Desk, name: str, version: str | None) -> Model:
     model = desk.model
     if name != model.name or version not in (None, model.version):
         raise UnknownModelError(f"there is only the model {model.name!r}, version {model.version!r}")
+    return model
 
 
 def _read_body() -> tuple[dict[str, Any], memoryview | None]:
@@ -248,11 +250,11 @@ def _done(result: Work | Exception) -> Sequence[Caption]:
 
 
 def _answer(
-    desk: Desk, values: dict[str, Any], found: Sequence[Sequence[Caption]], wanted: Sequence[str]
+    model: Model, values: dict[str, Any], found: Sequence[Sequence[Caption]], wanted: Sequence[str]
 ) -> dict[str, Any]:
     each = len(found[0])
     shape = [len(found)] if each == 1 else [len(found), each]
-    answer: dict[str, Any] = {"model_name": desk.model.name, "model_version": desk.model.version}
+    answer: dict[str, Any] = {"model_name": model.name, "model_version": model.version}
     if "id" in values:
         answer["id"] = values["id"]
     captions = [caption for of_photo in found for caption in of_photo]

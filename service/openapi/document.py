@@ -32,7 +32,7 @@ def create_document(settings: Settings) -> dict[str, Any]:
             "description": "Describes photos, and tells where it looked for each word.",
             "license": {"name": "Apache 2.0", "identifier": "Apache-2.0"},
         },
-        "servers": [{"url": "/"}],
+        "servers": servers(""),
         "security": [],
         "tags": [{"name": name} for name in TAGS],
         "paths": _native_paths(settings) | _health_paths() | adapter_paths(settings),
@@ -42,6 +42,11 @@ def create_document(settings: Settings) -> dict[str, Any]:
         document["components"]["securitySchemes"] = KEYS
         document["security"] = [{name: []} for name in KEYS]
     return document
+
+
+def servers(prefix: str) -> list[dict[str, str]]:
+    """Return where the paths of the document begin, by the path below which the service is shown."""
+    return [{"url": prefix or "/"}]
 
 
 def _native_paths(settings: Settings) -> dict[str, Any]:

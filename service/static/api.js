@@ -4,6 +4,7 @@ import { credential, headersFor } from "./credential.js";
 import { megabytes, mostBytes } from "./limits.js";
 import { Problem } from "./problem.js";
 
+const ROOT = new URL("..", import.meta.url); // where the service is, which need not be a host's root
 const LOCKED = 401;
 const KINDS = {
   400: "unreadable",
@@ -25,7 +26,7 @@ const KINDS = {
  * @returns {Promise<object>} The answer of POST /v1/captions.
  */
 export function requestCaptions(photo, options, signal) {
-  return request("/v1/captions", photo, options, signal);
+  return request("v1/captions", photo, options, signal);
 }
 
 /**
@@ -37,14 +38,14 @@ export function requestCaptions(photo, options, signal) {
  * @returns {Promise<object>} The answer of POST /v1/scores.
  */
 export function requestScore(photo, text, signal) {
-  return request("/v1/scores", photo, { text }, signal);
+  return request("v1/scores", photo, { text }, signal);
 }
 
 /** Ask the service whether it accepts a key. Where it does not answer, what is asked with the key will tell why. */
 export async function isAccepted(key) {
   const headers = headersFor(key);
   if (!headers) return false;
-  const response = await fetch("/v1/model", { headers, cache: "no-store" }).catch(() => null);
+  const response = await fetch(new URL("v1/model", ROOT), { headers, cache: "no-store" }).catch(() => null);
   return response?.status !== LOCKED;
 }
 
@@ -67,7 +68,7 @@ async function send(address, photo, fields, signal) {
   form.append("image", photo, "photo");
   for (const [name, value] of Object.entries(fields)) form.append(name, value);
   try {
-    return await fetch(address, { method: "POST", body: form, headers: headersFor(credential.key), signal });
+    return await fetch(new URL(address, ROOT), { method: "POST", body: form, headers: headersFor(credential.key), signal });
   } catch (error) {
     if (signal.aborted) throw error;
     throw new Problem(navigator.onLine ? "unreachable" : "offline");

@@ -1,6 +1,7 @@
-// The reference: shows /openapi.json as a page. Everything in it enters the page as text.
+// The reference: shows openapi.json as a page. Everything in it enters the page as text.
 
 const METHODS = ["get", "post"];
+const ROOT = new URL("..", import.meta.url).href.replace(/\/$/, ""); // where the service is, which need not be a host's root
 
 const contents = document.querySelector("#contents");
 const operations = document.querySelector("#operations");
@@ -96,7 +97,7 @@ function answers(responses, spec) {
 
 function example(path, operation) {
   const content = operation.requestBody?.content ?? {};
-  const url = location.origin + path;
+  const url = ROOT + path;
   if (content["multipart/form-data"]) return `curl -F image=@photo.jpg ${url}`;
   if (content["application/octet-stream"]) return `curl --data-binary @photo.jpg ${url}`;
   return operation.requestBody ? `curl --json @request.json ${url}` : `curl ${url}`;
@@ -131,7 +132,7 @@ function show(spec) {
 }
 
 try {
-  const response = await fetch("/openapi.json");
+  const response = await fetch(`${ROOT}/openapi.json`);
   if (!response.ok) throw new Error(`status ${response.status}`);
   show(await response.json());
 } catch (error) {

@@ -198,3 +198,17 @@ def test_the_shipped_model_captions_batches_as_it_captions_alone() -> None:
     together = [captions[0].text for captions in predictor.captions(pictures)]
     assert together == [predictor.caption(picture).text for picture in pictures]
     assert all(len(text.split()) >= 3 for text in together)
+
+
+@pytest.mark.parametrize(("given", "cpus", "expected"), [(None, 2, 2), (None, 64, 3), (4, 2, 4)])
+def test_threads_are_no_more_than_a_container_allows_unless_told(
+    small_checkpoint_file: Path, monkeypatch: pytest.MonkeyPatch, given: int | None, cpus: int, expected: int
+) -> None:
+    before = torch.get_num_threads()
+    monkeypatch.setattr("captioner.predictor.available_cpus", lambda: cpus)
+    try:
+        torch.set_num_threads(3)
+        CaptionPredictor.from_checkpoint(small_checkpoint_file, threads=given)
+        assert torch.get_num_threads() == expected
+    finally:
+        torch.set_num_threads(before)

@@ -14,7 +14,7 @@ import yaml
 
 from service import create_app
 from service.metrics import Metrics
-from service.settings import PREFIX, Settings
+from service.settings import VARIABLES, Settings
 from tests.service.fakes import FakePredictor
 
 ROOT = Path(__file__).parents[2]
@@ -109,7 +109,7 @@ def test_every_metric_is_explained(series: set[str]) -> None:
 
 def test_settings_that_are_deployed_exist() -> None:
     files = [ROOT / "Dockerfile", DEPLOY / "compose.yaml", DEPLOY / "kubernetes/deployment.yaml"]
-    names = {name for path in files for name in re.findall(rf"(?<!which sets ){PREFIX}(\w+)[=:,]", path.read_text())}
+    names = {name for path in files for name in re.findall(rf"(?<!which sets ){VARIABLES}(\w+)[=:,]", path.read_text())}
     assert names
     assert names - {"PORT"} <= {name.upper() for name in Settings.__dataclass_fields__}
 

@@ -67,6 +67,7 @@ class Listener:
         self.reasons: list[Reason] = []
         self.readiness: list[bool] = []
         self.models: list[tuple[str, str, str]] = []
+        self.reloads: list[bool] = []
         self.has_queue, self.has_ended = threading.Event(), threading.Event()
 
     def queued(self, depth: int) -> None:
@@ -93,6 +94,9 @@ class Listener:
 
     def model(self, name: str, version: str, sha256: str) -> None:
         self.models.append((name, version, sha256))
+
+    def reloaded(self, succeeded: bool) -> None:
+        self.reloads.append(succeeded)
 
 
 def picture(shade: int) -> Image.Image:

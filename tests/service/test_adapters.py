@@ -20,13 +20,15 @@ from huggingface_hub.errors import HfHubHTTPError
 from werkzeug.test import TestResponse
 
 from captioner.predictor import CaptionPredictor
+from captioner.types import Caption
 from service import Settings, create_app
 from service.adapters.hugging_face import decoding_values
+from service.adapters.max import UNSTATED
 from service.adapters.v2 import OUTPUTS
 from service.engine import Engine
 from service.options import DECODING
 from service.work import Model
-from tests.service.fakes import FakePredictor, Recorder
+from tests.service.fakes import FakeInfo, FakePredictor, Recorder, fake_caption
 
 MakePhoto = Callable[..., bytes]
 Serve = Callable[[Flask], AbstractContextManager[str]]
@@ -54,6 +56,27 @@ class TestMax:
         assert [one["index"] for one in answer["predictions"]] == ["0", "1", "2"]
         assert answer["predictions"][0]["caption"] == "a photo of red 7"
         assert answer["predictions"][0]["probability"] == pytest.approx(math.exp(-4))
+
+    def test_predictions_are_in_order_of_probability(self, photo: MakePhoto) -> None:
+        class Ranked(FakePredictor):  # as with a length penalty: the best is not the likeliest
+            def captions(self, images: Any, options: Any, *, activations: bool = False) -> list[list[Caption]]:  # noqa: ARG002
+                return [[fake_caption(("a", str(p)), p, activations) for p in (-3.0, -1.0, -2.0)] for _ in images]
+
+        answer = create_app(Ranked()).test_client().post("/model/predict", data=photo()).get_json()
+        assert [one["caption"] for one in answer["predictions"]] == ["a -1.0", "a -2.0", "a -3.0"]
+        assert [one["index"] for one in answer["predictions"]] == ["0", "1", "2"]
+
+    @pytest.mark.parametrize(
+        ("provenance", "expected"),
+        [({}, UNSTATED), ({"license": ""}, UNSTATED), ({"license": "CC-BY-4.0"}, "CC-BY-4.0")],
+    )
+    def test_tells_the_licence_of_the_model(self, provenance: dict[str, str], expected: str) -> None:
+        class Licensed(FakePredictor):
+            info = FakeInfo(details={"provenance": provenance})
+
+        answer = create_app(Licensed()).test_client().get("/model/metadata").get_json()
+        assert answer["license"] == expected
+        assert "Apache" not in answer["license"]
 
     def test_tells_what_it_is(self, client: FlaskClient) -> None:
         answer = client.get("/model/metadata").get_json()

@@ -3,10 +3,12 @@
 import hashlib
 import http.client
 import io
+import logging
 import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,6 +21,8 @@ from captioner.errors import ConfigError
 from service import Settings, create_app
 from service.guard import OPEN_PATHS, client_name, is_open
 from service.keys import KeyRing, main
+from service.metrics import Metrics
+from service.telemetry import equip
 from tests.service.fakes import FakePredictor
 
 MakePhoto = Callable[..., bytes]
@@ -126,6 +130,7 @@ def test_a_new_key_is_printed_apart_from_its_line(keys: Path, capsys: pytest.Cap
 def test_the_command_that_makes_keys() -> None:
     done = subprocess.run([sys.executable, "-m", "service.keys", "a"], capture_output=True, text=True, check=True)
     assert done.stdout.split()[1] == "a"
+    assert done.stderr.splitlines()[0].startswith("The key")  # and no warning before it
 
 
 def test_too_many_requests_are_told_when_to_come_again(photo: MakePhoto) -> None:
@@ -241,3 +246,64 @@ def test_errors_may_be_read_by_listed_pages(keys: Path) -> None:
     client = guarded(cors_origins="*", api_keys=keys)
     response = client.post(URL, data={"image": (io.BytesIO(b"x"), "a")}, headers={"Origin": SITE})
     assert (response.status_code, response.headers["Access-Control-Allow-Origin"]) == (401, SITE)
+
+
+ADDRESS = "203.0.113.77"
+
+
+def test_addresses_are_never_logged(photo: MakePhoto, keys: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """By no logger, however much it may say."""
+    caplog.set_level(logging.DEBUG)
+    settings = Settings(rate_limit="1/hour", trusted_proxies=1, api_keys=keys, log_level="debug")
+    for chosen in (settings, replace(settings, api_keys=None)):
+        app = create_app(FakePredictor(), chosen)
+        equip(app, Metrics(), chosen)
+        client = app.test_client()
+        headers = {"X-Forwarded-For": ADDRESS, "X-API-Key": KEY}
+        asked = [client.post(path, data=photo(), headers=headers) for path in (URL, URL, "/hf", "/v2/models/a/infer")]
+        assert [answer.status_code for answer in asked] == [200, 429, 429, 429]
+        client.post(URL, data=b"x", headers={"X-Forwarded-For": ADDRESS})
+    told = "".join(f"{record.getMessage()} {record.args} {record.exc_info}" for record in caplog.records)
+    assert "POST /v1/captions 429" in told
+    assert ADDRESS not in told
+    assert "127.0.0.1" not in told
+
+
+def test_too_many_requests_are_told_what_to_do(photo: MakePhoto) -> None:
+    client = guarded(rate_limit="1/minute")
+    client.post(URL, data=photo())
+    problem = client.post(URL, data=photo()).get_json()
+    assert problem["type"] == "urn:captioner:problem:rate-limited"
+    assert problem["title"] == "Rate limited"
+    for words in ("more than the 1 per 1 minute", "Retry-After", "more slowly"):
+        assert words in problem["detail"]
+    assert client.post("/model/predict", data=photo()).get_json()["message"] == problem["detail"]
+
+
+@pytest.mark.parametrize("metrics_key", [False, True])
+def test_metrics_ask_for_a_key_if_wanted(keys: Path, metrics_key: bool) -> None:
+    settings = Settings(api_keys=keys, metrics_key=metrics_key, rate_limit="1/hour")
+    app = create_app(FakePredictor(), settings)
+    equip(app, Metrics(), settings)
+    client = app.test_client()
+    assert client.get("/metrics").status_code == (401 if metrics_key else 200)
+    for _ in range(3):
+        assert client.get("/metrics", headers={"Authorization": f"Bearer {KEY}"}).status_code == 200
+    assert client.get("/livez").status_code == 200
+
+
+def test_metrics_cannot_ask_for_a_key_where_there_is_none() -> None:
+    with pytest.raises(ConfigError, match="api_keys"):
+        Settings(metrics_key=True)
+
+
+def test_listed_pages_may_send_their_trace() -> None:
+    asked = {"Origin": SITE, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "traceparent"}
+    allowed = guarded(cors_origins=SITE).options(URL, headers=asked).headers["Access-Control-Allow-Headers"]
+    assert {"traceparent", "tracestate"} <= set(allowed.split(", "))
+
+
+def test_browsers_that_look_for_an_icon_find_it(keys: Path) -> None:
+    answer = guarded(api_keys=keys).get("/favicon.ico")
+    assert (answer.status_code, answer.mimetype) == (200, "image/svg+xml")
+    answer.close()

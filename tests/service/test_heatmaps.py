@@ -2,8 +2,11 @@
 
 import base64
 import io
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +14,18 @@ import numpy as np
 import pytest
 from flask.testing import FlaskClient
 from PIL import Image
+from werkzeug.test import Client, TestResponse
 
-from captioner.heatmap import contact_sheet, overlay
+from captioner.heatmap import contact_sheet, overlay, tile_picture
 from captioner.images import read_image
 from captioner.predictor import CaptionPredictor
 from service import create_app
-from service.engine import Engine
+from service.engine import DRAWN_TOGETHER, Engine
 from service.settings import Settings
+from service.turns import Turns
 from service.work import Model
 from tests.service.fakes import CELLS, BlindPredictor, FakePredictor, fake_caption
+from tests.service.gates import PATIENCE, Gate
 
 MakePhoto = Callable[..., bytes]
 URL = "/v1/heatmaps"
@@ -142,3 +148,87 @@ def test_a_real_model_tells_all_of_its_checkpoint(small_checkpoint_file: Path) -
     assert (answer["vocabulary"], answer["image"]["size"]) == (14, 64)
     assert {"encoder", "decoder", "provenance", "calibration"} < set(answer)
     assert len(answer["sha256"]) == 64
+
+
+class SlowBrush:
+    """Draws as overlay() does, once it may; remembers how large the pictures were."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.sizes: list[tuple[int, int]] = []
+        self.entered, self.may_draw = threading.Semaphore(0), threading.Event()
+        monkeypatch.setattr("service.heatmaps.overlay", self.draw)
+
+    def draw(self, image: Image.Image, *args: Any, **options: Any) -> Image.Image:
+        self.sizes.append(image.size)
+        self.entered.release()
+        assert self.may_draw.wait(PATIENCE)
+        return overlay(image, *args, **options)
+
+    def wait_until_drawing(self) -> None:
+        assert self.entered.acquire(timeout=PATIENCE)
+
+
+@pytest.fixture
+def brush(monkeypatch: pytest.MonkeyPatch) -> Iterator[SlowBrush]:
+    brush = SlowBrush(monkeypatch)
+    yield brush
+    brush.may_draw.set()
+
+
+@contextmanager
+def asked(app: Any, brush: SlowBrush, data: bytes, times: int) -> Iterator[list[Future[TestResponse]]]:
+    """Ask for heatmaps all at once and leave them unfinished; at the end they may be drawn, and are."""
+    with ThreadPoolExecutor(times) as threads:
+        answers = [threads.submit(Client(app).post, f"{URL}?word=0", data=data) for _ in range(times)]
+        try:
+            for _ in range(min(times, DRAWN_TOGETHER)):
+                brush.wait_until_drawing()
+            yield answers
+        finally:
+            brush.may_draw.set()
+
+
+def test_heatmaps_that_are_drawn_do_not_keep_captions_waiting(brush: SlowBrush, photo: MakePhoto) -> None:
+    """On a small server four requests compute at a time; what waits for a drawing must not be one of them."""
+    gate = Gate(is_open=True)
+    app = Turns(create_app(gate), number=4)
+    with asked(app, brush, photo(), 8) as answers, ThreadPoolExecutor(1) as thread:
+        while sum(map(len, gate.batches)) < 8:
+            gate.wait_until_entered()
+        time.sleep(0.3)  # for all that were captioned to come to where they are drawn
+        caption = thread.submit(Client(app).post, "/v1/captions", data=photo(7))
+        assert caption.result(PATIENCE / 3).json["captions"][0]["text"] == "a photo of red 7"  # type: ignore[index]
+        brush.may_draw.set()
+        assert [answer.result(PATIENCE).status_code for answer in answers] == [200] * 8
+
+
+def test_a_heatmap_is_drawn_within_the_time_of_its_request(brush: SlowBrush, photo: MakePhoto) -> None:
+    app = create_app(FakePredictor(), Settings(deadline_seconds=1))
+    with asked(app, brush, photo(), 3) as answers:
+        assert [answer.result(PATIENCE / 3).status_code for answer in answers] == [504] * 3
+
+
+def test_a_heatmap_keeps_its_place_until_it_is_drawn(brush: SlowBrush, photo: MakePhoto) -> None:
+    app = create_app(FakePredictor(), Settings(max_waiting=2))
+    with asked(app, brush, photo(), 2):
+        assert Client(app).post("/v1/captions", data=photo()).status_code == 503
+    assert Client(app).post("/v1/captions", data=photo()).status_code == 200
+
+
+def test_no_photo_in_full_waits_to_be_drawn(brush: SlowBrush, client: FlaskClient, photo: MakePhoto) -> None:
+    brush.may_draw.set()
+    data = photo(size=(900, 601))
+    drawn = png(client.post(f"{URL}?word=1&size=64", data=data).data)
+    assert brush.sizes == [(64, 43)]
+    attention = fake_caption(("a", "photo", "of", "red", "200"), -4.0, activations=False).attention
+    assert attention is not None
+    assert drawn.tobytes() == overlay(read_image(data), attention[1], size=(64, 43)).tobytes()
+
+
+@pytest.mark.parametrize("size", [(900, 601), (601, 900), (50, 40), (70, 200), (1000, 21), (21, 1000)])
+@pytest.mark.parametrize("tile", [32, 38, 321])
+def test_a_sheet_of_the_small_photo_is_that_of_the_photo(size: tuple[int, int], tile: int) -> None:
+    image = Image.effect_mandelbrot(size, (-3, -2.5, 2, 2.5), 50).convert("RGB")
+    caption = fake_caption(("a", "photo"), -4.0, activations=False)
+    small = image.resize(tile_picture(size, tile), Image.Resampling.LANCZOS)
+    assert contact_sheet(small, caption, tile=tile).tobytes() == contact_sheet(image, caption, tile=tile).tobytes()

@@ -60,7 +60,7 @@ class Home:
         server = open_server(create_app(self.engine, settings), settings)
         self.netloc = urlsplit(addresses(server)[0]).netloc
         self.is_ready = threading.Event()
-        self.life = Life(self.engine, server, settings, self.is_ready.set, self._load)
+        self.life = Life(self.engine, server, settings, lambda _: self.is_ready.set(), self._load)
 
     def _load(self, _: Settings) -> Model:
         assert self.may_load.acquire(timeout=PATIENCE)
@@ -168,6 +168,7 @@ def test_a_new_model_is_taken_and_a_bad_one_is_not(home: Home, caplog: pytest.Lo
 
     assert home.run(story) == DONE
     assert [version for _, version, _ in home.listener.models] == ["1", "2"]
+    assert home.listener.reloads[:4] == [False, False, False, True]
     for words in ("damaged", "cannot caption", "0 answers to 1 photos", "a new model answers"):
         assert words in caplog.text
 

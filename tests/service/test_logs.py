@@ -11,9 +11,11 @@ from flask import Flask
 
 from captioner.types import Caption
 from service import Settings, create_app
+from service.__main__ import announce
 from service.logs import QUIET, start_logging
 from service.metrics import Metrics
 from service.telemetry import equip
+from service.work import Model
 from tests.service.fakes import FakePredictor
 
 MakePhoto = Callable[..., bytes]
@@ -120,3 +122,21 @@ def test_events_outside_of_requests_have_no_id(log: Log) -> None:
     [event] = events(log)
     assert event["message"] == "but this"
     assert "request_id" not in event
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+@pytest.mark.usefixtures("log")
+def test_ready_is_an_event_with_the_name_of_the_model(capsys: pytest.CaptureFixture[str], log_format: str) -> None:
+    settings = Settings(log_format=log_format, prefix="/cap")
+    start_logging(settings)
+    announce(Model(FakePredictor()), ["http://127.0.0.1:80"], settings)
+    out, err = capsys.readouterr()
+    assert "ready: fake 1.2.3 answers at http://127.0.0.1:80/cap" in err
+    if log_format == "text":
+        assert out.split()[-1] == "http://127.0.0.1:80/cap"
+        return
+    assert out == ""  # whoever gathers both streams gathers only JSON
+    event = json.loads(err)
+    assert (event["event"], event["model"], event["version"]) == ("ready", "fake", "1.2.3")
+    assert event["urls"] == ["http://127.0.0.1:80/cap"]
+    assert event["time"]

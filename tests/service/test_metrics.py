@@ -55,6 +55,11 @@ def test_metrics_are_an_observer(metrics: Metrics) -> None:
     assert value(metrics, "captioner_cache_hits_total") == 1
     assert value(metrics, "captioner_cache_misses_total") == 2
     assert value(metrics, "captioner_ready") == 1
+    for succeeded, failed in ((False, 1), (False, 1), (True, 0)):
+        observer.reloaded(succeeded)
+        assert value(metrics, "captioner_reload_failed") == failed
+    assert value(metrics, "captioner_reloads_total", result="failed") == 2
+    assert value(metrics, "captioner_reloads_total", result="succeeded") == 1
     observer.ready(False)
     observer.queued(0)
     assert value(metrics, "captioner_ready") == 0
@@ -123,7 +128,7 @@ def test_the_page_of_metrics_is_what_prometheus_reads(client: FlaskClient) -> No
     assert "process_resident_memory_bytes" in text
     assert "_created" not in text
     names = set(re.findall("^# TYPE (captioner_[a-z_]+)", text, re.MULTILINE))
-    assert len(names) == 12
+    assert len(names) == 14
 
 
 def test_metrics_can_be_switched_off(predictor: FakePredictor, metrics: Metrics) -> None:

@@ -36,7 +36,7 @@ from tests.service.fakes import FakePredictor
 MakePhoto = Callable[..., bytes]
 OpenPage = Callable[..., Page]
 TABLES = {"/v1/captions": CAPTIONS, "/v1/scores": SCORES, "/v1/heatmaps": HEATMAPS}
-UNDOCUMENTED = {"/", "/docs", "/openapi.json", "/static/<path:filename>"}
+UNDOCUMENTED = {"/", "/favicon.ico", "/docs", "/openapi.json", "/static/<path:filename>"}
 OPERATIONS = [
     (path, method)
     for path, item in create_document(Settings())["paths"].items()

@@ -6,7 +6,7 @@ import pytest
 
 from captioner.errors import CaptionerError
 from service import Settings
-from service.settings import read_settings
+from service.settings import read_settings, warn_of_misspelt
 
 
 def test_defaults_serve_this_machine_only() -> None:
@@ -82,3 +82,21 @@ def test_help_lists_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
     for name in Settings.__dataclass_fields__:
         assert f"--{name.replace('_', '-')}" in text
         assert f"CAPTIONER_{name.upper()}" in text
+
+
+def test_misspelt_variables_are_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    environ = {"CAPTIONER_MAX_BATHC": "3", "CAPTIONER_SERVICE_XYZZY": "1", "CAPTIONER_PORT": "80", "MAX_BATHC": "3"}
+    warn_of_misspelt(environ)
+    found = [record.getMessage() for record in caplog.records]
+    assert len(found) == 2
+    assert "CAPTIONER_MAX_BATHC is no setting" in found[0]
+    assert "did you mean CAPTIONER_MAX_BATCH" in found[0]
+    assert "CAPTIONER_SERVICE_XYZZY" in found[1]
+    assert "--help" in found[1]
+    assert {record.levelname for record in caplog.records} == {"WARNING"}
+
+
+def test_every_size_of_upload_finds_memory() -> None:
+    with pytest.raises(CaptionerError, match=r"max_buffered_bytes .*\(twice max_upload_bytes"):
+        read_settings(["--max-upload-bytes", str(2**29)], {})
+    assert read_settings(["--max-upload-bytes", str(2**29), "--max-buffered-bytes", str(2**30)], {}).max_buffered_bytes

@@ -1,7 +1,6 @@
 """A look at every photo: is it there, can it be read, and is it the same as another one?"""
 
 import hashlib
-import os
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from captioner.cpus import available_cpus
 from captioner.errors import ImageError
 from captioner.images import read_image
 
@@ -43,7 +43,7 @@ def look_at(paths: Iterable[Path], *, opened: bool = True) -> Mapping[Path, Look
     files = list(dict.fromkeys(paths))
     if not opened:
         return {path: Look(path.is_file(), str(path.absolute())) for path in files}
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # reading and decoding happen outside of Python's lock
+    with ThreadPoolExecutor(available_cpus()) as pool:  # reading and decoding happen outside of Python's lock
         return dict(zip(files, tqdm(pool.map(_look, files), "reading photos", len(files), unit="photo"), strict=True))
 
 
