@@ -74,7 +74,8 @@ class CaptionLoss(nn.Module):
         if not own_share:
             return force_captions(decoder, tokens, lengths, memory)
         columns, special = lengths.shape[1], self.writer.special
-        chance = chances(seeds, columns, 2 * (self.writer.max_length + 1), OWN_WORDS).unflatten(1, (-1, 2))
+        steps = self.writer.max_length + 1
+        chance = chances(seeds, columns, 2 * steps, OWN_WORDS).view(-1, steps, 2)
         chance = chance.to(tokens.device)  # [R, max_length + 1, 2], however long the captions beside a photo's are
         state = decoder.begin(memory, columns)
         logits: list[Tensor] = []

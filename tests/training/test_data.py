@@ -225,7 +225,7 @@ def test_augmented_versions_are_shown_as_often_as_the_photo() -> None:
     versions = [numbered(1, 1), numbered(1, 2), numbered(1, 3)]
     source = FeatureSource(versions[0], numbered(1, -1), tuple(versions[1:]))
     seeds = torch.arange(900)
-    seen = Counter(int(source.read(torch.tensor([0]), seed // 3 % 2 == 0, seed)[0].vector) for seed in seeds.split(1))
+    seen = Counter(int(source.read(torch.tensor([0]), seed // 3 % 2 == 0, seed)[0].vector) for seed in seeds[:, None])
     assert set(seen) == {1, -1, 2, 3}
     assert all(abs(count - 300) < 60 for count in (seen[1] + seen[-1], seen[2], seen[3]))
     again = source.read(torch.tensor([0] * 5), torch.zeros(5, dtype=torch.bool), torch.arange(5))[0]

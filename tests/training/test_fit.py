@@ -115,7 +115,7 @@ def test_a_gradient_that_is_no_number_spoils_no_weight(recipe: Recipe) -> None:
     trainer = start(recipe)
     before = {name: value.clone() for name, value in weights(trainer).items()}
     [first, *_] = trainer.model.decoder.parameters()
-    first.register_hook(lambda gradient: torch.full_like(gradient, float("inf")))
+    first.register_hook(lambda gradient: torch.full_like(gradient, float("inf")))  # type: ignore[no-untyped-call]
     told = r"the norm of the gradient became (inf|nan) in epoch 1, batch 1 \(images 10\d\d.*\); .*lower learning rate"
     with pytest.raises(TrainingError, match=told):
         trainer.run()

@@ -187,10 +187,15 @@ def test_it_computes_on_the_device_of_its_world(tmp_path: Path, monkeypatch: pyt
 
 def test_a_text_is_validated_on_the_device_of_its_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = random_model()
-    seen = []
-    monkeypatch.setattr("training.language.likelihood.cross_entropy", lambda logits, *_, **__: seen.append(logits) or 1)
+    seen: list[torch.Tensor] = []
+
+    def noted(logits: torch.Tensor, targets: torch.Tensor, *_: object, **__: object) -> float:
+        seen.extend((logits, targets))
+        return 1.0
+
+    monkeypatch.setattr("training.language.likelihood.cross_entropy", noted)
     text_loss(LanguageModel(model.decoder.to("meta"), model.tokenizer), torch.tensor([4, 5, 6, 7]))
-    assert [logits.device.type for logits in seen] == ["meta"]
+    assert [tensor.device.type for tensor in seen] == ["meta", "meta"]
 
 
 def test_a_run_is_not_overwritten(tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ class Launch:
 
     def finish(self) -> None:
         try:
-            status = self.process.wait(timeout=120)
+            status = self.process.wait(timeout=300)  # minutes where other programs use the machine too
         finally:
             self.process.kill()
         assert status == 0, self.log.read_text()[-4000:]
