@@ -285,7 +285,7 @@ def test_words_of_other_scripts_are_whole(caption: str, engine: ptb.Engine, caps
         caption = caption.replace(sign, "")
     words = unicodedata.normalize("NFC", caption).lower()
     both = [caption, unicodedata.normalize("NFD", caption)]
-    assert ptb.ptb_tokenize(both, engine) == ([words, words], ptb.NAMES[engine])  # type: ignore[index]
+    assert ptb.ptb_tokenize(both, engine) == ([words, words], ptb.NAMES[engine])
     assert not capsys.readouterr().err
 
 
