@@ -9,13 +9,13 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from captioner.checkpoint import Checkpoint, save_checkpoint
 from captioner.images import read_image
 from captioner.model import CaptionModel
 from captioner.predictor import CaptionPredictor
 from captioner.types import Features
+from training.averaging import MovingAverage
 from training.batches import Batch, CaptionBatches, PhotoSource
 from training.board import Board
 from training.caption_loss import CaptionLoss
@@ -55,11 +55,7 @@ class Trainer(Run[list[Batch], CaptionModel]):
         self.model = bench.model.to(world.device)
         self.model.encoder.to(memory_format=torch.channels_last)  # a third faster to learn on CPUs
         training = recipe.training
-        self.average = (
-            AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(training.average))  # type: ignore[no-untyped-call]
-            if training.average
-            else None
-        )
+        self.average = MovingAverage(self.model, training.average) if training.average else None
         low_precision = uses_bfloat16(training.precision, world.device)
         cache = Path(recipe.cache).expanduser()
         self.sources = Sources(bench.images, bench.val_images, self.model, cache, low_precision)
@@ -247,7 +243,7 @@ class Trainer(Run[list[Batch], CaptionModel]):
         """Let the next phase start from the averaged weights, with fresh moments."""
         if self.average is not None:
             self.model.load_state_dict(self.average.module.state_dict())
-            self.average.n_averaged.zero_()
+            self.average.begin()
         self.optimizer.state.clear()
         self.progress.phase += 1
         self.progress.phase_epoch = 0

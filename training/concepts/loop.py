@@ -6,9 +6,9 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
+from training.averaging import MovingAverage
 from training.batches import Batch, CaptionBatches
 from training.concepts.network import ConceptNetwork
 from training.concepts.precision import mean_average_precision
@@ -43,8 +43,7 @@ class ConceptTrainer(Run[Batch, ConceptModel]):
         self.learner = bench.network.to(world.device)
         encoder = self.learner.encoder.to(memory_format=torch.channels_last)  # a third faster to learn on CPUs
         encoder.fine_tune(training.encoder_stage, training.freeze_norms)
-        averaging = get_ema_multi_avg_fn(training.average)  # type: ignore[no-untyped-call]
-        self.average = AveragedModel(self.learner, multi_avg_fn=averaging, use_buffers=True)
+        self.average = MovingAverage(self.learner, training.average, buffers=True)
         paths = [image.path for image in bench.images]
         store = store_photos(paths, round(recipe.image.size * MARGIN), Path(recipe.cache).expanduser())
         self.source = AugmentedSource(store, recipe.image)
