@@ -26,7 +26,7 @@ class MovingAverage(AveragedModel):
     """
 
     def __init__(self, network: nn.Module, decay: float, *, buffers: bool = False) -> None:
-        super().__init__(network, multi_avg_fn=_ramped(decay), use_buffers=buffers)  # type: ignore[no-untyped-call]
+        super().__init__(network, multi_avg_fn=_ramped(decay), use_buffers=buffers)
 
     def begin(self) -> None:
         """Forget all steps: the next one's weights are the average."""
