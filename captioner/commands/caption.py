@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from captioner.commands.options import add_decoding, add_model, decoding_options, load_model
-from captioner.commands.output import DONE, FAILED, complain, json_line, say, shown
+from captioner.commands.output import DONE, FAILED, complain, json_line, say, shown, warn
 from captioner.commands.photos import find_photos, picture_files, read_photos
 from captioner.errors import OptionError
 from captioner.heatmap import contact_sheet
@@ -61,7 +61,7 @@ def run(arguments: Namespace) -> int:
     if not paths:
         return FAILED
     predictor = load_model(arguments)
-    done = 0
+    done, spoke = 0, False
     for photos in read_photos(paths):
         images = [photo.image for photo in photos]
         found = predictor.captions(images, options, activations=arguments.activations)
@@ -73,6 +73,9 @@ def run(arguments: Namespace) -> int:
             if files:
                 contact_sheet(photo.image, captions[0]).save(files[photo.path])
         done += len(photos)
+        spoke = spoke or any(caption.text for captions in found for caption in captions)
+    if done and not spoke:
+        warn("every caption is empty: the model ends each before its first word, as one does that has hardly learnt")
     return FAILED if empty or done < len(paths) else DONE
 
 

@@ -28,6 +28,11 @@ def complain(message: str) -> None:
     tqdm.write(f"captioner: {message}", file=sys.stderr)
 
 
+def warn(message: str) -> None:
+    """Print what would otherwise be overlooked, and do harm."""
+    tqdm.write(f"WARNING: {message}", file=sys.stderr)
+
+
 def shown(path: Path) -> str:
     """Return a path as text that can be printed, even if its name is not valid Unicode."""
     return str(path).encode("utf-8", "backslashreplace").decode("utf-8")

@@ -92,6 +92,9 @@ def test_it_stops_when_validation_no_longer_improves(recipe: Recipe, monkeypatch
             recipe, training=replace(recipe.training, patience=2, phases=(PhaseRecipe(epochs=50, learning_rate=0.0),))
         )
     )
+    found = {"cider": 0.1, "rouge_l": 0.2, **{f"bleu_{order}": 0.1 for order in range(1, 5)}}
+    monkeypatch.setattr(trainer, "_validate", lambda _: found)
+    monkeypatch.setattr(trainer, "_step", lambda _: 1.0)
     assert trainer.run()
     assert trainer.progress.epoch == 3  # the first is the best, two more bring nothing
 

@@ -15,6 +15,7 @@ from training.data.findings import (
     findings_of_folders,
     findings_of_lengths,
     findings_of_photos,
+    findings_of_scores,
     findings_of_words,
 )
 from training.data.photos import look_at
@@ -142,6 +143,7 @@ def check(parts: Sequence[Part], options: CheckOptions) -> Report:
         finding for part in parts for finding in (*findings_of_photos(part, looks), *findings_of_captions(part))
     ]
     findings += findings_between(parts, looks)
+    findings += [finding for part in parts for finding in findings_of_scores(part)]
     for item in facts[:1]:  # what is not learnt from is not cut either
         findings += findings_of_lengths(item.part, item.lengths, f"{options.tokenizer}s")
     for item in facts:

@@ -11,6 +11,7 @@ from captioner.tokenizers.word import split_words
 from training.data.annotations import PHOTO_ENDINGS, Entry
 from training.data.photos import Look
 from training.data.words import Coverage, Lengths
+from training.metrics import cider_is_always_zero
 
 Level = Literal["serious", "warning", "note"]
 LEVELS: tuple[Level, ...] = ("serious", "warning", "note")
@@ -182,6 +183,19 @@ def findings_between(parts: Sequence[Part], looks: Mapping[Path, Look]) -> Itera
             sorted(f"{contents[one.name][key]} = {contents[other.name][key]}" for key in shared),
             "photos that are in both",
             f"take them out of {one.name}: scores on photos that were learnt from say nothing",
+        )
+
+
+def findings_of_scores(part: Part) -> Iterator[Finding]:
+    """Return whether the captions of a part can be compared by CIDEr."""
+    captioned = [entry for entry in part.entries if any(entry.captions)]
+    if captioned and cider_is_always_zero([text for text in entry.captions if text] for entry in captioned):
+        yield Finding(
+            "warning",
+            part.name,
+            len(captioned),
+            "photos over which CIDEr can only be 0, since their captions do not differ in a word",
+            "add photos with other captions: epochs are compared by CIDEr, and it rewards self-critical training",
         )
 
 
