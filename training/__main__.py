@@ -33,6 +33,7 @@ COMMANDS = {
     "units": units,
     "gradients": gradients,
 }
+STOPPED = 130  # what a shell reports of a command that SIGINT ended
 
 
 def parser() -> argparse.ArgumentParser:
@@ -55,6 +56,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
     try:
         return int(args.run(args))
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return STOPPED
     except (CaptionerError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -15,7 +15,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from captioner.checkpoint import write_safetensors
+from captioner.checkpoint import unreadable, write_safetensors
 from captioner.config import DecoderConfig, from_dict, to_dict
 from captioner.decoders import ConditionedDecoder
 from captioner.errors import CheckpointError
@@ -101,7 +101,7 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
         with safe_open(path, framework="pt") as file:
             return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path}: not a readable safetensors file: {error}") from None
+        raise CheckpointError(f"{path}: {unreadable(path, error)}") from None
 
 
 def _parse_header(metadata: Mapping[str, str], path: Path) -> dict[str, Any]:
