@@ -86,7 +86,12 @@ def test_what_cannot_be_written_is_refused_before_the_work(
 
 def test_what_can_be_written_leaves_no_trace_of_the_try(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     seen: list[Any] = []
-    monkeypatch.setattr(COMMANDS["evaluate"], "run", lambda arguments: seen.append(arguments) or 0)
+
+    def keep(arguments: Any) -> int:
+        seen.append(arguments)
+        return 0
+
+    monkeypatch.setattr(COMMANDS["evaluate"], "run", keep)
     report, values = tmp_path / "new" / "report", tmp_path / "scores.json"
     assert main(["evaluate", *DATA, "--report", str(report), "--json", str(values)]) == 0
     assert (seen[0].report, seen[0].json) == (report, values)
