@@ -29,6 +29,11 @@ FORMAT_VERSION = 3
 READABLE_VERSIONS = (1, 2, 3)
 HEADER_KEYS = ("format_version", "config", "tokenizer", "provenance")
 OPTIONAL_KEYS = ("calibration",)
+OTHER_KINDS = {  # what this project writes besides, as the header tells it
+    '"language_model"': "it is a language model, which sees no photos; training's command sample lets it write",
+    '"concepts"': "it is an encoder that learnt concepts; a recipe's encoder_weights may name it",
+}
+PICKLE_SHOWN = 16  # bytes that tell a pickle
 SHIPPED = Path(__file__).parent / "flickr8k.safetensors"
 
 
@@ -190,11 +195,33 @@ def _require_file(path: Path) -> None:
 
 
 def _unreadable(path: Path, error: Exception) -> CheckpointError:
-    return CheckpointError(f"{path}: not a readable safetensors file: {error}")
+    return CheckpointError(f"{path}: {unreadable(path, error)}")
+
+
+def unreadable(path: Path, error: Exception) -> str:
+    """Return why a file is no safetensors file; of a pickle, which is never read, that it is one."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(PICKLE_SHOWN)
+    except OSError:
+        start = b""
+    if not _looks_pickled(start):
+        return f"not a readable safetensors file: {error}"
+    return (
+        "it looks like a PyTorch pickle (.pth, .pt, .ckpt), which is never read, since a pickle may run any code. "
+        "Save its tensors by safetensors.torch.save_file() in the program that made it, or train a model here"
+    )
+
+
+def _looks_pickled(start: bytes) -> bool:
+    """Tell a zip file, as torch saves, or the marks of a pickle of protocol 2 or later: PROTO and its number."""
+    return start.startswith(b"PK\x03\x04") or (len(start) > 2 and start[0] == 0x80 and 2 <= start[1] <= 5)
 
 
 def _parse_header(metadata: Mapping[str, str], path: Path | str) -> dict[str, Any]:
     missing = [key for key in HEADER_KEYS if key not in metadata]
+    if missing and metadata.get("kind") in OTHER_KINDS:
+        raise CheckpointError(f"{path}: not a captioning model; {OTHER_KINDS[metadata['kind']]}")
     if missing:
         raise CheckpointError(f"{path}: not a Captioner checkpoint; its header lacks {', '.join(missing)}")
     try:

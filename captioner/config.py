@@ -1,8 +1,9 @@
 """Frozen dataclasses that describe a model, and a strict way from a dict to a dataclass and back."""
 
 import dataclasses
-from collections.abc import Mapping
-from typing import Any, Literal, TypeVar
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal, TypeVar, get_args, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
@@ -145,8 +146,35 @@ def from_dict(cls: type[T], values: Mapping[str, Any], source: str = "configurat
     try:
         return TypeAdapter(cls).validate_python(dict(values))
     except ValidationError as error:
-        problems = (f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        problems = (_problem(cls, found["loc"], found["type"], found["msg"]) for found in error.errors())
         raise ConfigError(f"{source}: " + "; ".join(problems)) from None
+
+
+def _problem(cls: Any, loc: Sequence[int | str], kind: str, message: str) -> str:
+    """Return what is wrong with a value; of a key that does not exist also which ones do."""
+    place = ".".join(map(str, loc))
+    if kind != "unexpected_keyword_argument":
+        return f"{place}: {message}"
+    known = [field.name for owner in _owners(cls, loc[:-1]) for field in dataclasses.fields(owner)]
+    if not known:
+        return f"{place}: there is no such key"
+    near = difflib.get_close_matches(str(loc[-1]), known, n=3)
+    if near:
+        return f"{place}: there is no such key; did you mean {' or '.join(near)}?"
+    return f"{place}: there is no such key; there are {', '.join(known)}"
+
+
+def _owners(kind: Any, path: Sequence[int | str]) -> Iterator[Any]:
+    """Return the dataclasses that the keys at a place of a configuration belong to; one, but for unions."""
+    if dataclasses.is_dataclass(kind):
+        if path:
+            yield from _owners(get_type_hints(kind).get(str(path[0])), path[1:])
+        else:
+            yield kind
+        return
+    rest = path[1:] if path and isinstance(path[0], int) else path  # the place in a list, whose items are all alike
+    for inner in dict.fromkeys(get_args(kind)):
+        yield from _owners(inner, rest)
 
 
 def to_dict(config: Any) -> dict[str, Any]:

@@ -26,6 +26,7 @@ COMMANDS = {
     "units": "draw what single gates and states of a language model do while it reads a text",
     "gradients": "measure and draw how gradients fade on their way back through fresh recurrent cells",
 }
+STOPPED = 130  # what a shell reports of a command that SIGINT ended
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -37,6 +38,9 @@ def run(arguments: Namespace) -> int:
     """Run the command that the arguments name; return the exit status."""
     try:
         return int(arguments.run_command(arguments))
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return STOPPED
     except (CaptionerError, OSError) as error:
         return _failed(error)
 

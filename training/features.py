@@ -75,7 +75,9 @@ class CachedFeatures:
         return Features(vector=vector, grid=grid, rows=self.rows, cols=self.cols)
 
 
-def cache_features(model: CaptionModel, shown: Shown, root: Path, low_precision: bool = False) -> CachedFeatures:
+def cache_features(
+    model: CaptionModel, shown: Shown, root: Path, low_precision: bool = False, title: str = "encoding photos"
+) -> CachedFeatures:
     """Open the cached features of photos, computing them first where they are not yet there.
 
     The cache's name is a hash of the encoder, its weights and its code, of the preprocessing, and of every photo's
@@ -87,6 +89,7 @@ def cache_features(model: CaptionModel, shown: Shown, root: Path, low_precision:
         shown: The photos, and how they are shown.
         root: Folder of all caches.
         low_precision: Whether the encoder multiplies in bfloat16, nearly three times as fast where hardware does it.
+        title: Of the progress bar.
 
     Raises:
         DataError: If a photo cannot be read; the message names it.
@@ -95,7 +98,7 @@ def cache_features(model: CaptionModel, shown: Shown, root: Path, low_precision:
     if not (folder / "index.json").exists():
         with locked(folder):
             if not (folder / "index.json").exists():  # another process may just have built it
-                _Build(model, shown, low_precision, folder).run()
+                _Build(model, shown, low_precision, folder).run(title)
     index = json.loads((folder / "index.json").read_text())
     vector = np.load(folder / "vector.npy", mmap_mode="r")
     grid = np.load(folder / "grid.npy", mmap_mode="r") if index["rows"] else None
@@ -139,12 +142,12 @@ class _Build:
         self.folder = folder
         self.progress = folder / "progress.json"
 
-    def run(self) -> None:
-        """Encode the photos that are not yet encoded."""
+    def run(self, title: str) -> None:
+        """Encode the photos that are not yet encoded, under a progress bar of that title."""
         first = self._encode(0)
         files = {name: self._open(name, array.shape[1:]) for name, array in _arrays(first).items()}
         done = json.loads(self.progress.read_text()) if self.progress.exists() else 0
-        with tqdm(total=self.count, initial=done, desc="encoding photos", unit="photo") as bar:
+        with tqdm(total=self.count, initial=done, desc=title, unit="photo") as bar:
             for start in range(done, self.count, BATCH):
                 features = self._encode(start)
                 end = start + len(features.vector)

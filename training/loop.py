@@ -9,19 +9,21 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from captioner.checkpoint import Checkpoint, save_checkpoint
+from captioner.commands.output import warn
 from captioner.images import read_image
 from captioner.model import CaptionModel
 from captioner.predictor import CaptionPredictor
 from captioner.types import Features
+from training.averaging import MovingAverage
 from training.batches import Batch, CaptionBatches, PhotoSource
 from training.board import Board
 from training.caption_loss import CaptionLoss
 from training.compiling import compile_parts
-from training.metrics import MetricReport
+from training.metrics import ALWAYS_ZERO, MetricReport, cider_is_always_zero
 from training.optimizer import adamw
+from training.overview import data_rows, parameters_row, vocabulary_row, weights_name
 from training.phase import PhaseRecipe
 from training.precision import uses_bfloat16
 from training.recipe import Recipe
@@ -30,16 +32,21 @@ from training.run import Run
 from training.schedule import phase_share
 from training.setup import Workbench
 from training.sources import Sources
-from training.validation import best_captions, score
+from training.validation import all_empty, best_captions, score
 from training.world import World
 
 VALIDATION_BATCH = 32
 SHOWN = 4  # validation photos that TensorBoard shows after every epoch
+COMPARED = ("cider", "rouge_l", "bleu_4")  # by which epochs are compared, each where those before it are equal
+PRINTED = {"cider": "CIDEr", "rouge_l": "ROUGE-L", **{f"bleu_{order}": f"BLEU-{order}" for order in range(1, 5)}}
 ALONE = World()
 
 
 class Trainer(Run[list[Batch], CaptionModel]):
     """A run in which a model learns to caption; the best epoch is that of the best validation CIDEr.
+
+    Equal ones, such as 0, are decided by ROUGE-L, then by BLEU-4, then by the loss. ``patience`` counts from the first
+    epoch whose CIDEr is above 0 (ROUGE-L, if the validation photos let CIDEr be nothing but 0).
 
     Args:
         recipe: What to do.
@@ -55,11 +62,7 @@ class Trainer(Run[list[Batch], CaptionModel]):
         self.model = bench.model.to(world.device)
         self.model.encoder.to(memory_format=torch.channels_last)  # a third faster to learn on CPUs
         training = recipe.training
-        self.average = (
-            AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(training.average))  # type: ignore[no-untyped-call]
-            if training.average
-            else None
-        )
+        self.average = MovingAverage(self.model, training.average) if training.average else None
         low_precision = uses_bfloat16(training.precision, world.device)
         cache = Path(recipe.cache).expanduser()
         self.sources = Sources(bench.images, bench.val_images, self.model, cache, low_precision)
@@ -75,6 +78,7 @@ class Trainer(Run[list[Batch], CaptionModel]):
         self.source: PhotoSource | None = None
         self._entered: int | None = None
         self._board: Board | None = None
+        self.cider_is_blind = cider_is_always_zero(image.captions for image in bench.val_images)
         if training.compile:
             compile_parts(self.model, training.compile)
         optimizer = adamw([self.model.decoder, self.model.encoder], training.weight_decay)
@@ -208,6 +212,8 @@ class Trainer(Run[list[Batch], CaptionModel]):
         title = "validating" if self.world.leads else None
         found = best_captions(predictor, self._val_features(predictor, own), self.recipe.decoding, len(own), title)
         captions = self.world.merge(self.world.gather(found))
+        if self.world.leads and not any(caption.text for caption in captions):
+            warn(f"{all_empty(len(captions))}. This is normal for a first epoch only")
         scores = self.world.share(_scores(score(images, captions)) if self.world.leads else None)
         if self._board is not None:
             photos = [read_image(image.path.read_bytes()) for image in images[:SHOWN]]
@@ -226,8 +232,44 @@ class Trainer(Run[list[Batch], CaptionModel]):
                 paths = (self.bench.val_images[index].path for index in part)
                 yield predictor.encode([read_image(path.read_bytes()) for path in paths])
 
-    def _quality(self, entry: dict[str, float]) -> float:
-        return entry["cider"]
+    def _quality(self, entry: dict[str, float]) -> tuple[float, ...]:
+        return *(entry[name] for name in COMPARED), -entry["loss"]
+
+    def _told(self, entry: dict[str, float]) -> str:
+        scores = (f"{PRINTED[name]} {100 * value:.2f}" for name, value in entry.items() if name in PRINTED)
+        return ", ".join((f"loss {entry['loss']:.4f}", *scores))
+
+    def overview(self) -> list[tuple[str, str]]:
+        """Return what the run learns from, with what and where."""
+        recipe, config = self.recipe, self.model.config
+        start = recipe.start_from
+        weights = f"goes on from {start}" if start else weights_name(recipe.encoder_weights)
+        decoder = f"{config.decoder.name}, {config.decoder.cell}"
+        if config.decoder.members > 1:
+            decoder += f", {config.decoder.members} members"
+        if recipe.decoder_weights:
+            decoder += f", weights from {recipe.decoder_weights}"
+        epochs = " + ".join(str(phase.epochs) for phase in self.phases)
+        return [
+            *data_rows(self.bench.images, self.bench.val_images),
+            vocabulary_row(self.bench.tokenizer),
+            ("encoder", f"{config.encoder.name}, {config.image.size} pixels, {weights}"),
+            ("decoder", decoder),
+            parameters_row(self.model, (("encoder", self.model.encoder), ("decoder", self.model.decoder))),
+            ("epochs", f"{epochs}, of {self.epoch_steps:,} batches"),
+            *super().overview(),
+        ]
+
+    def remarks(self) -> list[str]:
+        """Return whether CIDEr can only be 0, or was."""
+        if self.cider_is_blind:
+            return [f"{ALWAYS_ZERO}. ROUGE-L decides which epoch is kept; validate on more photos"]
+        if any(entry["cider"] > 0 for entry in self.progress.history) or not self.progress.history:
+            return []
+        return [
+            "CIDEr was 0 in every epoch: the model has not learnt to caption. Give it more epochs "
+            "(training.phases[0].epochs) or more photos; with very few photos a higher learning rate helps"
+        ]
 
     def _write_best(self, model: CaptionModel, found: dict[str, Any]) -> None:
         provenance = {**self.bench.provenance, **found}
@@ -240,6 +282,9 @@ class Trainer(Run[list[Batch], CaptionModel]):
 
     def _stale(self) -> int:
         """Return for how many epochs the phase has brought nothing better than its own best."""
+        deciding = "rouge_l" if self.cider_is_blind else "cider"
+        if not any(entry[deciding] > 0 for entry in self.progress.history):
+            return 0  # the first words may take long; patience is for what stops to get better
         values = [self._quality(entry) for entry in self.progress.history[-self.progress.phase_epoch :]]
         return len(values) - 1 - values.index(max(values))
 
@@ -247,7 +292,7 @@ class Trainer(Run[list[Batch], CaptionModel]):
         """Let the next phase start from the averaged weights, with fresh moments."""
         if self.average is not None:
             self.model.load_state_dict(self.average.module.state_dict())
-            self.average.n_averaged.zero_()
+            self.average.begin()
         self.optimizer.state.clear()
         self.progress.phase += 1
         self.progress.phase_epoch = 0

@@ -7,12 +7,17 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocoevalcap.bleu.bleu_scorer import BleuScorer
 from pycocoevalcap.cider.cider import Cider
+from pycocoevalcap.cider.cider_scorer import precook
 from pycocoevalcap.rouge.rouge import Rouge
 
 from captioner.errors import CaptionerError
 from training.ptb import Engine, ptb_tokenize
 
 ORDERS = 4
+ALWAYS_ZERO = (
+    "CIDEr over these photos can only be 0, whatever a caption says: it counts the words by which a photo's captions "
+    "differ from those of other photos, and here none differ"
+)
 
 
 class MetricError(CaptionerError):
@@ -91,6 +96,26 @@ def score_captions(
         references_per_image=(min(references_each), max(references_each)),
         tokenization=tokenization,
     )
+
+
+def cider_is_always_zero(references: Iterable[Sequence[str]]) -> bool:
+    """Tell whether no caption of these photos can have a CIDEr above 0.
+
+    CIDEr weighs an n-gram by the logarithm of the number of photos over the number of those whose references have it.
+    That is 0 for all of them if every photo has the same n-grams, as a single photo does.
+
+    Args:
+        references: The human captions of each photo.
+    """
+    found = map(_ngrams, references)
+    first = next(found, None)
+    return all(other == first for other in found)
+
+
+def _ngrams(captions: Sequence[str]) -> set[tuple[str, ...]]:
+    """Return the n-grams, n from 1 to 4, of one photo's references; by Python, since Java would start for each."""
+    tokenized, _ = ptb_tokenize(captions, "python")
+    return {ngram for text in tokenized for ngram in precook(text, ORDERS)}
 
 
 def tokenize_captions(

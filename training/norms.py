@@ -1,6 +1,6 @@
 """Batch norms that were folded into the convolutions before them, made fit to learn."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -53,9 +53,42 @@ def make_norms_fit(encoder: Encoder, images: Sequence[CaptionedImage], config: I
         DataError: If a photo cannot be read; the message names it.
     """
     if folded(encoder):
-        photos = PlainPhotos([image.path for image in images[:: -(-len(images) // PHOTOS)]], config)
-        starts = tqdm(range(0, len(photos.paths), BATCH), desc="measuring batch norms", unit="batch")
-        restore_norms(encoder, (photos.pixels(start, start + BATCH) for start in starts))
+        restore_norms(encoder, _typical_photos(images, config))
+
+
+@torch.no_grad()
+def measure_norms(encoder: Encoder, images: Sequence[CaptionedImage], config: ImageConfig) -> None:
+    """Give the batch norms of an encoder with random weights the statistics of photos.
+
+    Args:
+        encoder: What will be frozen or learn.
+        images: What will be learnt from; up to 512 of these photos are looked at.
+        config: How an image becomes pixels.
+
+    Raises:
+        DataError: If a photo cannot be read; the message names it.
+    """
+    norms = [module for module in encoder.modules() if isinstance(module, nn.BatchNorm2d)]
+    if not norms:
+        return
+    momenta, training = [norm.momentum for norm in norms], encoder.training
+    encoder.eval()
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # the plain mean over batches
+        norm.train()
+    for pixels in _typical_photos(images, config):
+        encoder(pixels if len(pixels) > 1 else pixels.repeat(2, 1, 1, 1))  # one cell alone would have no variance
+    encoder.train(training)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+
+
+def _typical_photos(images: Sequence[CaptionedImage], config: ImageConfig) -> Iterator[Tensor]:
+    """Return up to 512 photos, from all over the set, as batches of pixels under a progress bar."""
+    photos = PlainPhotos([image.path for image in images[:: -(-len(images) // PHOTOS)]], config)
+    starts = tqdm(range(0, len(photos.paths), BATCH), desc="measuring batch norms", unit="batch")
+    return (photos.pixels(start, start + BATCH) for start in starts)
 
 
 @torch.no_grad()

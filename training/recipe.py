@@ -1,6 +1,5 @@
 """A recipe: everything that a training run depends on, in one TOML file."""
 
-import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,10 +12,13 @@ from captioner.config import STRICT, ModelConfig, from_dict
 from captioner.decoding import DecodingOptions
 from captioner.errors import ConfigError
 from captioner.tokenizers import TOKENIZERS
+from training.continuing import completed
 from training.data import CaptionSource
 from training.data.source import Unreadable
+from training.kinds import check_kind
+from training.overrides import override
 from training.phase import PhaseRecipe
-from training.ranges import check_ranges
+from training.ranges import check_name, check_ranges
 
 T = TypeVar("T")
 Part = Literal["train", "val"]
@@ -208,11 +210,12 @@ class Recipe:
         runs: Folder in which the run's own folder is made.
         cache: Folder of the feature cache.
         encoder_weights: File of pretrained weights under torchvision's names (safetensors); empty lets torchvision
-            download its own.
+            download its own; "random" starts from random ones, with batch norms measured on the photos.
         decoder_weights: File of a language model that the decoder starts from, as far as its weights fit; empty for a
             decoder that starts afresh.
         start_from: Checkpoint of a captioning model to go on from, its vocabulary extended by the new captions' words;
-            empty for a model that starts from ``encoder_weights``.
+            what a recipe file leaves out of ``[model]`` is that model's. Empty for a model that starts from
+            ``encoder_weights``.
         data: Which photos and captions.
         tokenizer: How captions become tokens.
         model: What to build.
@@ -237,6 +240,7 @@ class Recipe:
     decoding: DecodingOptions = field(default_factory=DecodingOptions)
 
     def __post_init__(self) -> None:
+        check_name(self.name)
         if self.start_from and (self.encoder_weights or self.decoder_weights):
             raise ConfigError("start_from brings all weights; leave encoder_weights and decoder_weights empty")
 
@@ -260,40 +264,18 @@ def read_recipe(kind: type[T], path: Path, overrides: Sequence[str] = ()) -> T:
         overrides: ``key.sub=value`` texts that replace values of the file; a value is TOML, or else a plain text.
 
     Raises:
-        ConfigError: If the file is missing or no TOML, or a key or value is not one that a recipe has.
+        CheckpointError: If the recipe goes on from a checkpoint that cannot be read.
+        ConfigError: If the file is missing or no TOML, or is a recipe of another command, or a key or value is not one
+            that a recipe has.
     """
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path}: not a readable recipe: {error}") from None
-    for override in overrides:
-        _override(values, override)
+    check_kind(kind, values, str(path))
+    override(values, kind, overrides)
+    if kind is Recipe:
+        given: dict[str, Any] = {}
+        override(given, kind, [text for text in overrides if not text.strip().startswith("training.")])
+        values = completed(values, given)
     return from_dict(kind, values, str(path))
-
-
-def _override(values: dict[str, Any], override: str) -> None:
-    key, equals, text = override.partition("=")
-    if not equals or not key.strip():
-        raise ConfigError(f"--set {override}: write it as key.sub=value")
-    *parents, last = key.strip().split(".")
-    for parent in parents:
-        values = _inner(values, parent, override)
-    try:
-        values[last] = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        values[last] = text
-
-
-def _inner(values: dict[str, Any], parent: str, override: str) -> dict[str, Any]:
-    """Return the table of that name, or the table of that number in an array of tables."""
-    array = values.get(parent)
-    name, _, number = parent.partition("[")
-    if number:
-        tables = values.get(name)
-        if not isinstance(tables, list) or not re.fullmatch(r"\d+\]", number) or int(number[:-1]) >= len(tables):
-            raise ConfigError(f"--set {override}: there is no table {parent}")
-        array = tables[int(number[:-1])]
-    inner = values.setdefault(parent, {}) if array is None else array
-    if not isinstance(inner, dict):
-        raise ConfigError(f"--set {override}: {parent} is a value, not a table")
-    return inner

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from training.errors import TrainingError
+from training.overview import device_name
 from training.precision import uses_bfloat16
 from training.recipe import RunRecipe
 from training.run_folder import RunFolder
@@ -117,8 +118,21 @@ class Run(Generic[BatchT, ModelT], ABC):
         """Return an epoch's validation scores."""
 
     @abstractmethod
-    def _quality(self, entry: dict[str, float]) -> float:
-        """Return by what epochs are compared, the higher the better, from an entry of the history."""
+    def _quality(self, entry: dict[str, float]) -> tuple[float, ...]:
+        """Return by what epochs are compared, from an entry of the history: the higher the better, the first first."""
+
+    def _told(self, entry: dict[str, float]) -> str:
+        """Return an entry of the history for people."""
+        return ", ".join(f"{key.replace('_', ' ')} {value:.4f}" for key, value in entry.items())
+
+    def overview(self) -> list[tuple[str, str]]:
+        """Return what the run learns from, with what and where: names and values, for people."""
+        precision = "bfloat16" if self.low_precision else "float32"
+        return [("device", f"{device_name(self.world)}, {precision}"), ("folder", str(self.folder))]
+
+    def remarks(self) -> list[str]:
+        """Return what whoever uses the best epoch's model must be warned of."""
+        return []
 
     @abstractmethod
     def _write_best(self, model: ModelT, found: dict[str, Any]) -> None:
@@ -255,8 +269,7 @@ class Run(Generic[BatchT, ModelT], ABC):
         scores = self._validate(model)
         entry = {"loss": progress.loss_sum / progress.position, **scores}
         if self.world.leads:
-            told = ", ".join(f"{key} {value:.4f}" for key, value in entry.items())
-            tqdm.write(f"epoch {progress.epoch + 1}: {told}")
+            tqdm.write(f"epoch {progress.epoch + 1}: {self._told(entry)}")
         progress.history.append(entry)
         progress.position, progress.loss_sum = 0, 0.0
         if self.best_epoch == progress.epoch - 1 and self.world.leads:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from captioner.config import from_dict, to_dict
 from captioner.files import write_whole
 from training.errors import TrainingError
+from training.kinds import check_kind
 
 T = TypeVar("T")
 
@@ -71,6 +72,7 @@ class RunFolder:
             values = json.loads(self._recipe_file.read_text())
         except (OSError, ValueError) as error:
             raise TrainingError(f"{self.path} holds no run that can be resumed: {error}") from None
+        check_kind(kind, values, str(self._recipe_file))
         return from_dict(kind, values, str(self._recipe_file))
 
     def write_history(self, history: list[dict[str, float]]) -> None:

@@ -14,13 +14,15 @@ from captioner.model import CaptionModel
 from captioner.tokenizers import TOKENIZERS, Tokenizer
 from training.data import CaptionedImage
 from training.decoder_weights import take_over
+from training.encoder_weights import start_encoder
 from training.frequencies import log_frequencies
 from training.growing import grow
 from training.language.model import LanguageModel, load_language_model
 from training.norms import make_norms_fit
 from training.provenance import captions_provenance, commit, public_recipe, weights_sha256
 from training.recipe import Recipe
-from training.weights import pretrained_weights, weights_provenance
+from training.vocabulary import learn_tokenizer
+from training.weights import RANDOM, weights_provenance
 
 
 @dataclass(frozen=True)
@@ -66,14 +68,16 @@ def _build(
     """Return the model, its tokenizer, and the weights that its encoder started from."""
     pieces = recipe.tokenizer
     captions = [text for image in train for text in image.captions]
-    tokenizer = TOKENIZERS[pieces.name].learn(captions, pieces.min_count, pieces.max_size)
+    if recipe.start_from:  # which has words already
+        tokenizer = TOKENIZERS[pieces.name].learn(captions, pieces.min_count, pieces.max_size)
+    else:
+        tokenizer = learn_tokenizer(pieces, captions)
     torch.manual_seed(recipe.seed)
     if recipe.start_from:
         model, tokenizer = grow(Path(recipe.start_from).expanduser(), recipe.model, tokenizer)
         return model, tokenizer, model.encoder.state_dict()
     model = CaptionModel(recipe.model, len(tokenizer))
-    weights = pretrained_weights(recipe.model.encoder.name, recipe.encoder_weights)
-    model.encoder.load_pretrained(weights)
+    weights = start_encoder(model.encoder, recipe.model.encoder.name, recipe.encoder_weights, train, recipe.model.image)
     _start_decoder(model, tokenizer, captions, language_model)
     return model, tokenizer, weights
 
@@ -105,6 +109,8 @@ def _provenance(
     }
     if recipe.license:
         provenance["license"] = recipe.license
+    if recipe.encoder_weights == RANDOM:
+        provenance["encoder_weights"] = RANDOM
     if found := weights_provenance(recipe.encoder_weights):
         provenance["encoder"] = found
     if language_model:

@@ -11,6 +11,8 @@ from training.data import CaptionedImage
 from training.features import CachedFeatures, Shown, cache_features
 from training.photos import MARGIN, AugmentedPhotos, AugmentedSource, PlainPhotos, store_photos
 
+AGAIN = "encoding photos again"
+
 
 class Sources:
     """The photos of a run, as its phases need them.
@@ -47,19 +49,20 @@ class Sources:
             augmented: Of how many augmented versions of every photo to make features.
             mirrorable: ``[I]``, which photos may be mirrored in these.
         """
-        plain = [
-            self._cached(PlainPhotos(self.paths, self.config, flip)) for flip in ((False, True) if mirror else (False,))
-        ]
+        upright = self._cached(PlainPhotos(self.paths, self.config), "encoding photos")
+        mirrored = self._cached(PlainPhotos(self.paths, self.config, True), f"{AGAIN}, mirrored") if mirror else None
         photos = self.photos() if augmented else None
         versions = [
-            self._cached(AugmentedPhotos(self.paths, photos, mirrorable, version))
+            self._cached(
+                AugmentedPhotos(self.paths, photos, mirrorable, version), f"{AGAIN}, augmented {version} of {augmented}"
+            )
             for version in range(1, augmented + 1)
             if photos is not None
         ]
-        return FeatureSource(plain[0], plain[1] if mirror else None, tuple(versions))
+        return FeatureSource(upright, mirrored, tuple(versions))
 
-    def _cached(self, shown: Shown) -> CachedFeatures:
-        return cache_features(self.model, shown, self.cache, self.low_precision)
+    def _cached(self, shown: Shown, title: str) -> CachedFeatures:
+        return cache_features(self.model, shown, self.cache, self.low_precision, title)
 
     def photos(self) -> AugmentedSource:
         """Return the training photos themselves."""
@@ -68,4 +71,5 @@ class Sources:
 
     def val_features(self) -> CachedFeatures:
         """Return what the frozen encoder makes of the validation photos."""
-        return cache_features(self.model, PlainPhotos(self.val_paths, self.config), self.cache)
+        photos = PlainPhotos(self.val_paths, self.config)
+        return cache_features(self.model, photos, self.cache, title="encoding validation photos")

@@ -24,6 +24,12 @@ def best_captions(
     return captions
 
 
+def all_empty(count: int) -> str:
+    """Return the warning that a model said nothing of any photo."""
+    which = "the only caption is" if count == 1 else f"all {count} captions are"
+    return f"{which} empty: the model ends each before its first word"
+
+
 def score(images: Sequence[CaptionedImage], captions: Sequence[Caption]) -> MetricReport:
     """Score one caption per photo against all of the photo's references."""
     return score_captions(

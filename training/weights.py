@@ -11,9 +11,11 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torchvision.models import get_model_weights
 
+from captioner.checkpoint import unreadable
 from captioner.errors import ConfigError
 
 PICKLED = (".pth", ".pt")
+RANDOM = "random"  # what a recipe says in place of a file
 
 
 def pretrained_weights(name: str, path: str) -> dict[str, Tensor]:
@@ -57,11 +59,16 @@ def _download(name: str) -> Mapping[str, Tensor]:
     try:
         choices = get_model_weights(name)
     except ValueError:
-        raise ConfigError(f"torchvision has no weights for {name}; encoder_weights must name a file") from None
+        raise ConfigError(
+            f"torchvision has no weights for {name}; encoder_weights must name a file, or be 'random'"
+        ) from None
     try:
         weights: Mapping[str, Tensor] = choices.DEFAULT.get_state_dict(progress=True, check_hash=True)
     except (OSError, RuntimeError) as error:  # no network; a file that is not what its name says
-        raise ConfigError(f"torchvision's weights for {name} cannot be downloaded: {error}") from None
+        raise ConfigError(
+            f"torchvision's weights for {name} cannot be downloaded: {error}; "
+            "encoder_weights may name a file, or be 'random'"
+        ) from None
     return weights
 
 
@@ -69,7 +76,7 @@ def _read_safetensors(file: Path) -> dict[str, Tensor]:
     try:
         return load_file(file)
     except (OSError, SafetensorError) as error:
-        raise ConfigError(f"encoder_weights {file}: not a readable safetensors file: {error}") from None
+        raise ConfigError(f"encoder_weights {file}: {unreadable(file, error)}") from None
 
 
 def _read_pickled(file: Path) -> Mapping[str, Tensor]:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from captioner.commands.options import add_decoding, add_model, decoding_options, load_model
-from captioner.commands.output import DONE, FAILED, escaped, json_line, say, shown
+from captioner.commands.output import DONE, FAILED, escaped, json_line, say, shown, warn
 from captioner.commands.photos import Source, find_photos, picture_files, read_photos
 from captioner.errors import OptionError
 from captioner.heatmap import contact_sheet
@@ -59,7 +59,7 @@ def run(arguments: Namespace) -> int:
     if not sources:
         return FAILED
     predictor = load_model(arguments)
-    done = 0
+    done, spoke = 0, False
     for photos in read_photos(sources):
         images = [photo.image for photo in photos]
         found = predictor.captions(images, options, activations=arguments.activations)
@@ -71,6 +71,9 @@ def run(arguments: Namespace) -> int:
             if files:
                 contact_sheet(photo.image, captions[0]).save(files[photo.source])
         done += len(photos)
+        spoke = spoke or any(caption.text for captions in found for caption in captions)
+    if done and not spoke:
+        warn("every caption is empty: the model ends each before its first word, as one does that has hardly learnt")
     return DONE if complete and done == len(sources) else FAILED
 
 

@@ -35,6 +35,11 @@ def complain(message: str) -> None:
     tqdm.write(f"captioner: {message}", file=sys.stderr)
 
 
+def warn(message: str) -> None:
+    """Print what would otherwise be overlooked, and do harm."""
+    tqdm.write(f"WARNING: {message}", file=sys.stderr)
+
+
 def shown(path: object) -> str:
     r"""Return a path as text for one column of one line, whatever its name holds.
 

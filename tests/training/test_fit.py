@@ -68,7 +68,8 @@ def test_the_best_epoch_is_kept_and_explains_itself(recipe: Recipe) -> None:
     trainer = start(recipe)
     trainer.run()
     history = json.loads((recipe.run_dir / "history.json").read_text())
-    best = max(range(len(history)), key=lambda epoch: history[epoch]["cider"])
+    compared = [(entry["cider"], entry["rouge_l"], entry["bleu_4"], -entry["loss"]) for entry in history]
+    best = compared.index(max(compared))
     provenance = load_checkpoint(trainer.best_file).provenance
     assert provenance["epoch"] == best + 1
     assert provenance["validation"]["cider"] == history[best]["cider"]
@@ -92,6 +93,9 @@ def test_it_stops_when_validation_no_longer_improves(recipe: Recipe, monkeypatch
             recipe, training=replace(recipe.training, patience=2, phases=(PhaseRecipe(epochs=50, learning_rate=0.0),))
         )
     )
+    found = {"cider": 0.1, "rouge_l": 0.2, **{f"bleu_{order}": 0.1 for order in range(1, 5)}}
+    monkeypatch.setattr(trainer, "_validate", lambda _: found)
+    monkeypatch.setattr(trainer, "_step", lambda _: 1.0)
     assert trainer.run()
     assert trainer.progress.epoch == 3  # the first is the best, two more bring nothing
 

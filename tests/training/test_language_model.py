@@ -45,7 +45,7 @@ def test_the_two_kinds_of_model_are_not_confused(tmp_path: Path, small_checkpoin
         load_language_model(small_checkpoint_file)
     save_language_model(random_model(), tmp_path / "model")
     for read in (load_checkpoint, read_header):
-        with pytest.raises(CheckpointError, match="not a Captioner checkpoint; its header lacks config"):
+        with pytest.raises(CheckpointError, match="not a captioning model; it is a language model"):
             read(tmp_path / "model")
 
 

@@ -92,7 +92,7 @@ def test_the_shipped_recipe_names_a_text_that_exists(monkeypatch: pytest.MonkeyP
         ("text.validation_share=0", "text.validation_share is 0.0; it must be above 0 and at most 0.5"),
         ("training.streams=0", "training.streams is 0; it must be between 1 and"),
         ("training.chunk=0", "training.chunk is 0; it must be between 1 and"),
-        ("training.average=0.9", "training.average: Unexpected keyword argument"),
+        ("training.average=0.9", "training.average: there is no such key; "),
         ("tokenizer.name=bytes", "unknown tokenizer 'bytes'"),
         ("samples.length=0", "length is 0; it must be between 1 and 100000"),
         ("samples.temperature=0", "temperature is 0.0; it must be above 0"),

@@ -10,7 +10,7 @@ from typing import get_args
 from captioner.checkpoint import copy_with_calibration
 from captioner.commands.options import add_decoding, add_model, decoding_options, load_model
 from captioner.commands.output import DONE, say
-from training.commands.files import png_file
+from training.commands.files import checkpoint_to_write, file_to_write, png_file
 from training.data import load_captioned_images
 from training.data.source import Unreadable
 from training.errors import TrainingError
@@ -40,7 +40,11 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="whether to end at photos that cannot be read, or to leave them out and list them; default: %(default)s",
     )
     parser.add_argument(
-        "--out", type=Path, required=True, metavar="OUT.safetensors", help="the checkpoint with its calibration"
+        "--out",
+        type=checkpoint_to_write,
+        required=True,
+        metavar="OUT.safetensors",
+        help="the checkpoint with its calibration",
     )
     parser.add_argument(
         "--agreement",
@@ -63,7 +67,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="P",
         help="captions need review if they are good with a lower probability than this; default: %(default)s",
     )
-    parser.add_argument("--json", type=Path, metavar="OUT", help="also write what was found there")
+    parser.add_argument("--json", type=file_to_write, metavar="OUT", help="also write what was found there")
     parser.add_argument("--plot", type=png_file, metavar="OUT.png", help="also draw it")
     add_decoding(parser, without={"num_captions"})
 

@@ -5,6 +5,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from captioner.commands.output import DONE, FAILED, say
+from training.commands.files import file_to_write
 from training.data import CaptionSource
 from training.data.check import CheckOptions, Report, check, parts_of, parts_of_file
 from training.data.report import report_text
@@ -24,7 +25,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--format", default="", metavar="NAME", help="of --annotations; default: recognised by its content"
     )
     parser.add_argument("--no-photos", action="store_true", help="do not open photos, only see whether they are there")
-    parser.add_argument("--json", type=Path, metavar="OUT", help="also write what was found there")
+    parser.add_argument("--json", type=file_to_write, metavar="OUT", help="also write what was found there")
 
 
 def run(arguments: Namespace) -> int:

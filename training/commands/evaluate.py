@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import get_args
 
 from captioner.commands.options import add_decoding, add_model, decoding_options, load_model
-from captioner.commands.output import DONE, say
+from captioner.commands.output import DONE, say, warn
+from training.commands.files import file_to_write, folder_to_write
 from training.data import CaptionSource, load_captioned_images
 from training.data.source import Unreadable
 from training.errors import TrainingError
@@ -45,12 +46,17 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--replicates", type=int, default=DEFAULTS.replicates, help="draws of the bootstrap; default: %(default)s"
     )
-    parser.add_argument("--json", type=Path, metavar="OUT", help="also write scores, protocol and captions there")
     parser.add_argument(
-        "--results", type=Path, metavar="OUT.json", help="also write the captions as COCO's server takes them"
+        "--json", type=file_to_write, metavar="OUT", help="also write scores, protocol and captions there"
     )
     parser.add_argument(
-        "--report", type=Path, metavar="DIR", help="also write DIR/index.html, with photos, captions and heatmaps"
+        "--results", type=file_to_write, metavar="OUT.json", help="also write the captions as COCO's server takes them"
+    )
+    parser.add_argument(
+        "--report",
+        type=folder_to_write,
+        metavar="DIR",
+        help="also write DIR/index.html, with photos, captions and heatmaps",
     )
     add_decoding(parser, without={"num_captions"})
 
@@ -65,6 +71,8 @@ def run(arguments: Namespace) -> int:
     )[: arguments.limit]
     known = _training_captions(arguments)
     found = evaluate(load_model(arguments), images, options, known, bootstrap)
+    for note in found.notes:
+        warn(note)
     found = _measured_further(found, {"METEOR": arguments.meteor, "SPICE": arguments.spice})
     say(summary(found))
     _write(found, arguments)
@@ -79,7 +87,7 @@ def _training_captions(arguments: Namespace) -> frozenset[str] | None:
 
 def _measured_further(found: Evaluation, wanted: Mapping[str, bool]) -> Evaluation:
     """Add the scores that Java computes, or say why they are not there."""
-    scores, notes = {}, []
+    scores, notes = {}, list(found.notes)
     for name, (missing, measure) in FURTHER.items():
         if not wanted[name]:
             notes.append(f"{name} was not measured; ask for it with --{name.lower()}.")

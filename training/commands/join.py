@@ -7,6 +7,8 @@ import torch
 
 from captioner.checkpoint import load_checkpoint, save_checkpoint
 from captioner.commands.output import DONE, say
+from training.commands.files import checkpoint_to_write
+from training.errors import TrainingError
 from training.joining import join
 
 TYPES = {8: torch.int8, 16: torch.float16}
@@ -15,7 +17,9 @@ TYPES = {8: torch.int8, 16: torch.float16}
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument("checkpoints", type=Path, nargs="+", metavar="FILE", help="at least two models")
-    parser.add_argument("--out", type=Path, required=True, metavar="OUT.safetensors", help="the ensemble")
+    parser.add_argument(
+        "--out", type=checkpoint_to_write, required=True, metavar="OUT.safetensors", help="the ensemble"
+    )
     parser.add_argument("--name", required=True, help="what it calls itself")
     parser.add_argument("--version", default="1", help="its version; default: %(default)s")
     parser.add_argument(
@@ -26,6 +30,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Join the models and write the ensemble; return the exit status."""
     models = {str(path): load_checkpoint(path) for path in arguments.checkpoints}
+    if len(models) < len(arguments.checkpoints):
+        raise TrainingError("the same file is given twice; an ensemble is made of models that were trained apart")
     joined = join(models, arguments.name, arguments.version)
     save_checkpoint(joined, arguments.out, TYPES[arguments.bits])
     say(f"wrote {arguments.out}: {joined.model.config.decoder.members} decoders; its captions are not calibrated yet")

@@ -5,8 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from captioner.commands.output import DONE, say
+from captioner.commands.output import DONE, say, warn
 from training.errors import TrainingError
+from training.overview import overview_text
 from training.recipe import read_recipe
 from training.run import Run
 
@@ -44,12 +45,18 @@ def run_from(
         trainer = resume(arguments.resume)
     else:
         trainer = start(read_recipe(kind, arguments.recipe, arguments.set))
+    if trainer.world.leads:
+        say(overview_text(trainer.overview()))
+        for remark in trainer.remarks():
+            warn(remark)
     try:
         finished = trainer.run()
     except KeyboardInterrupt:  # while features are made: they are kept as far as they are
         finished = False
     if trainer.world.leads:
         say(outcome(trainer, finished, command))
+        for remark in trainer.remarks() if finished else ():
+            warn(remark)
     return DONE if finished else STOPPED
 
 

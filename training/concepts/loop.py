@@ -6,9 +6,9 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
+from training.averaging import MovingAverage
 from training.batches import Batch, CaptionBatches
 from training.concepts.network import ConceptNetwork
 from training.concepts.precision import mean_average_precision
@@ -16,6 +16,7 @@ from training.concepts.recipe import ConceptRecipe
 from training.concepts.setup import ConceptBench
 from training.concepts.weights import ConceptModel, save_concepts
 from training.optimizer import adamw
+from training.overview import data_rows, parameters_row, weights_name
 from training.photos import MARGIN, AugmentedSource, PlainPhotos, store_photos
 from training.run import Run
 from training.schedule import one_cycle
@@ -45,8 +46,7 @@ class ConceptTrainer(Run[Batch, ConceptModel]):
         self.learner = bench.network.to(world.device)
         encoder = self.learner.encoder.to(memory_format=torch.channels_last)  # a third faster to learn on CPUs
         encoder.fine_tune(training.encoder_stage, training.freeze_norms)
-        averaging = get_ema_multi_avg_fn(training.average)  # type: ignore[no-untyped-call]
-        self.average = AveragedModel(self.learner, multi_avg_fn=averaging, use_buffers=True)
+        self.average = MovingAverage(self.learner, training.average, buffers=True)
         paths = [image.path for image in bench.images]
         store = store_photos(paths, round(recipe.image.size * MARGIN), Path(recipe.cache).expanduser())
         self.source = AugmentedSource(store, recipe.image)
@@ -116,8 +116,34 @@ class ConceptTrainer(Run[Batch, ConceptModel]):
             ]
         return {"mean_average_precision": mean_average_precision(torch.cat(scores), self.bench.val_present)}
 
-    def _quality(self, entry: dict[str, float]) -> float:
-        return entry["mean_average_precision"]
+    def _quality(self, entry: dict[str, float]) -> tuple[float, ...]:
+        return entry["mean_average_precision"], -entry["loss"]
+
+    def _told(self, entry: dict[str, float]) -> str:
+        return f"loss {entry['loss']:.4f}, mean average precision {100 * entry['mean_average_precision']:.2f}"
+
+    def overview(self) -> list[tuple[str, str]]:
+        """Return what the run learns from, with what and where."""
+        recipe, learner = self.recipe, self.learner
+        weights = weights_name(recipe.encoder_weights)
+        return [
+            *data_rows(self.bench.images, self.bench.val_images),
+            ("concepts", f"{len(self.bench.words):,} words"),
+            ("encoder", f"{recipe.encoder.name}, {recipe.image.size} pixels, {weights}"),
+            parameters_row(learner, (("encoder", learner.encoder), ("classifier", learner.classifier))),
+            ("epochs", f"{self.epochs}, of {self.epoch_steps:,} batches"),
+            *super().overview(),
+        ]
+
+    def remarks(self) -> list[str]:
+        """Return whether no epoch's precision was above 0."""
+        history = self.progress.history
+        if not history or any(entry["mean_average_precision"] > 0 for entry in history):
+            return []
+        return [
+            "the mean average precision was 0 in every epoch, so that the loss decided which one is kept; "
+            "more validation photos are needed, a concept counts if at least 5 of them have it"
+        ]
 
     def _write_best(self, model: ConceptModel, found: dict[str, Any]) -> None:
         described = ConceptModel(model.network, model.words, {**model.provenance, **found})

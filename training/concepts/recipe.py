@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from captioner.config import STRICT, EncoderConfig, ImageConfig
 from captioner.errors import ConfigError
-from training.ranges import check_ranges
+from training.ranges import check_name, check_ranges
 from training.recipe import DataRecipe, LearningRecipe
 
 
@@ -101,6 +101,7 @@ class ConceptRecipe:
     training: ConceptLearningRecipe = field(default_factory=ConceptLearningRecipe)
 
     def __post_init__(self) -> None:
+        check_name(self.name)
         if self.encoder.outputs == "vector":
             raise ConfigError("encoder.outputs is 'vector'; concepts are looked for in the cells of a grid")
 

@@ -13,9 +13,10 @@ from training.concepts.network import ConceptNetwork
 from training.concepts.recipe import ConceptRecipe
 from training.concepts.words import captions_each, choose_words, count_words
 from training.data import CaptionedImage
+from training.encoder_weights import start_encoder
 from training.norms import make_norms_fit
 from training.provenance import captions_provenance, commit, public_recipe, weights_sha256
-from training.weights import pretrained_weights
+from training.weights import RANDOM
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,7 @@ def set_up_concepts(recipe: ConceptRecipe) -> ConceptBench:
     words = choose_words(images, tokenizer.split, recipe.words)
     torch.manual_seed(recipe.seed)
     encoder = ENCODERS[recipe.encoder.name](recipe.encoder)
-    weights = pretrained_weights(recipe.encoder.name, recipe.encoder_weights)
-    encoder.load_pretrained(weights)
+    weights = start_encoder(encoder, recipe.encoder.name, recipe.encoder_weights, images, recipe.image)
     if not recipe.training.freeze_norms:
         make_norms_fit(encoder, images, recipe.image)
     sure = captions_each(images).clamp(max=recipe.words.agreement)
@@ -76,6 +76,7 @@ def set_up_concepts(recipe: ConceptRecipe) -> ConceptBench:
             "recipe": public_recipe(recipe),
             "data": captions_provenance(recipe.data, images),
             "encoder_weights_sha256": weights_sha256(weights),
+            **({"encoder_weights": RANDOM} if recipe.encoder_weights == RANDOM else {}),
             "commit": commit(),
         },
     )

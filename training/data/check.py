@@ -16,6 +16,7 @@ from training.data.findings import (
     findings_of_folders,
     findings_of_lengths,
     findings_of_photos,
+    findings_of_scores,
     findings_of_spaces,
     findings_of_words,
 )
@@ -150,6 +151,7 @@ def check(parts: Sequence[Part], options: CheckOptions) -> Report:
     findings += findings_between(parts, looks)
     if options.tokenizer == "word":
         findings += [finding for part in parts for finding in findings_of_spaces(part)]
+    findings += [finding for part in parts for finding in findings_of_scores(part)]
     for item in facts[:1]:  # what is not learnt from is not cut either
         findings += findings_of_lengths(item.part, item.lengths, f"{options.tokenizer}s")
     for item in facts:

@@ -14,6 +14,7 @@ from training.data.annotations import PHOTO_ENDINGS, Entry
 from training.data.photos import Look
 from training.data.similar import hints, photo_hints
 from training.data.words import Coverage, Lengths
+from training.metrics import cider_is_always_zero
 
 Level = Literal["serious", "warning", "note"]
 LEVELS: tuple[Level, ...] = ("serious", "warning", "note")
@@ -220,6 +221,19 @@ def findings_of_files(parts: Sequence[Part]) -> Iterator[Finding]:
             part.unlisted,
             "captions of photos that the file does not list",
             "training leaves them out; if they belong to the set, add their photos to images, with the same ids",
+        )
+
+
+def findings_of_scores(part: Part) -> Iterator[Finding]:
+    """Return whether the captions of a part can be compared by CIDEr."""
+    captioned = [entry for entry in part.entries if any(entry.captions)]
+    if captioned and cider_is_always_zero([text for text in entry.captions if text] for entry in captioned):
+        yield Finding(
+            "warning",
+            part.name,
+            len(captioned),
+            "photos over which CIDEr can only be 0, since their captions do not differ in a word",
+            "add photos with other captions: epochs are compared by CIDEr, and it rewards self-critical training",
         )
 
 

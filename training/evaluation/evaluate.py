@@ -11,7 +11,7 @@ from training.cache import read_photo
 from training.data import CaptionedImage
 from training.evaluation.bootstrap import Bootstrap, score_intervals
 from training.evaluation.wording import Wording, wording
-from training.metrics import MetricReport, tokenize_captions
+from training.metrics import ALWAYS_ZERO, MetricReport, cider_is_always_zero, tokenize_captions
 from training.validation import best_captions, score
 
 BATCH = 32
@@ -31,7 +31,7 @@ class Evaluation:
         human_wording: What the references look like as text.
         bootstrap: How the intervals are found.
         further: Further scores by their names, as fractions: METEOR, SPICE.
-        notes: Sentences about what was not measured.
+        notes: Sentences about what was not measured, and about what the scores cannot show.
     """
 
     images: Sequence[CaptionedImage]
@@ -116,6 +116,9 @@ def evaluate(
         MetricError: If the captions cannot be scored.
     """
     captions = caption_photos(predictor, images, options)
+    notes = [f"{ALWAYS_ZERO}."] if cider_is_always_zero(image.captions for image in images) else []
+    if not any(caption.text for caption in captions):
+        notes.append(f"All captions are empty: {predictor.info.name} says nothing of any photo.")
     truths, guesses, _ = tokenize_captions(candidates(images, captions), references(images))
     info = predictor.info
     return Evaluation(
@@ -127,6 +130,7 @@ def evaluate(
         wording=wording([texts[0] for texts in guesses.values()], known),
         human_wording=wording([text for texts in truths.values() for text in texts], known),
         bootstrap=bootstrap or Bootstrap(),
+        notes=notes,
     )
 
 

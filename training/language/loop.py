@@ -17,6 +17,7 @@ from training.language.setup import TextBench
 from training.language.text import TextChunk
 from training.objective import cross_entropy
 from training.optimizer import adamw
+from training.overview import parameters_row, vocabulary_row
 from training.run import Run
 from training.schedule import one_cycle
 from training.world import World
@@ -85,6 +86,20 @@ class LanguageTrainer(Run[TextChunk, LanguageModel]):
         """How often the text is read at most."""
         return self.recipe.training.epochs
 
+    def overview(self) -> list[tuple[str, str]]:
+        """Return what the run learns from, with what and where."""
+        config, bench = self.recipe.decoder, self.bench
+        data = bench.provenance["data"]
+        kind = bench.tokenizer.name
+        return [
+            ("text", f"{data['tokens']:,} {kind}s to learn from, {data['validation_tokens']:,} to validate on"),
+            vocabulary_row(bench.tokenizer),
+            ("decoder", f"{config.cell}, {config.layers} x {config.hidden_size} units"),
+            parameters_row(self.decoder),
+            ("epochs", f"{self.epochs}, of {self.epoch_steps:,} chunks"),
+            *super().overview(),
+        ]
+
     def _learning_rates(self) -> list[float]:
         training = self.recipe.training
         rate = training.learning_rate * one_cycle(self.steps_done, self.epochs * self.epoch_steps, training.warmup)
@@ -112,8 +127,8 @@ class LanguageTrainer(Run[TextChunk, LanguageModel]):
     def _validate(self, model: LanguageModel) -> dict[str, float]:
         return likelihood_scores(model, self.bench.held_out)
 
-    def _quality(self, entry: dict[str, float]) -> float:
-        return -entry["validation_loss"]
+    def _quality(self, entry: dict[str, float]) -> tuple[float, ...]:
+        return (-entry["validation_loss"],)
 
     def _write_best(self, model: LanguageModel, found: dict[str, Any]) -> None:
         described = LanguageModel(model.decoder, model.tokenizer, {**model.provenance, **found})

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 
-from captioner.checkpoint import read_safetensors, write_safetensors
+from captioner.checkpoint import read_safetensors, unreadable, write_safetensors
 from captioner.config import DecoderConfig, from_dict, to_dict
 from captioner.decoders import ConditionedDecoder
 from captioner.errors import CheckpointError
@@ -89,7 +89,7 @@ def load_language_model(path: Path) -> LanguageModel:
     try:
         metadata, tensors = read_safetensors(content)
     except SafetensorError as error:
-        raise CheckpointError(f"{path}: not a readable safetensors file: {error}") from None
+        raise CheckpointError(f"{path}: {unreadable(path, error)}") from None
     header = _parse_header(metadata, path)
     tokenizer = tokenizer_from_dict(header["tokenizer"])
     decoder = LanguageDecoder(from_dict(DecoderConfig, header["decoder"], f"{path}: decoder"), len(tokenizer))

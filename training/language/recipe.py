@@ -8,6 +8,7 @@ from typing import ClassVar
 from captioner.config import STRICT, DecoderConfig
 from captioner.errors import ConfigError
 from training.language.sampling import SampleOptions
+from training.ranges import check_name
 from training.recipe import LearningRecipe, TokenizerRecipe
 
 
@@ -84,6 +85,7 @@ class LanguageRecipe:
     samples: SampleOptions = field(default_factory=SampleOptions)
 
     def __post_init__(self) -> None:
+        check_name(self.name)
         if self.decoder.name != "conditioned":
             raise ConfigError(f"decoder.name is {self.decoder.name!r}; a language model's must be 'conditioned'")
         if self.decoder.members > 1:

@@ -13,6 +13,7 @@ from captioner.tokenizers import TOKENIZERS, Tokenizer
 from training.errors import DataError
 from training.language.recipe import TextRecipe
 from training.recipe import TokenizerRecipe
+from training.vocabulary import learn_tokenizer
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def load_text(source: TextRecipe, pieces: TokenizerRecipe) -> Text:
     if not 0 < cut < len(all_pieces):
         raise DataError(f"the text has {len(all_pieces)} tokens; that is too few to learn from some and keep others")
     learnt, held_out = kind.join(all_pieces[:cut]), kind.join(all_pieces[cut:])
-    tokenizer = kind.learn([learnt], pieces.min_count, pieces.max_size)
+    tokenizer = learn_tokenizer(pieces, [learnt])
     return Text(
         learnt=torch.tensor(tokenizer.encode(learnt)),
         held_out=torch.tensor(tokenizer.encode(held_out)),

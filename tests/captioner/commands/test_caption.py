@@ -8,6 +8,7 @@ from PIL import Image
 
 from captioner.decoding import DecodingOptions
 from captioner.errors import CheckpointError
+from captioner.types import Caption
 from tests.command_line import FakePredictor, Run
 
 
@@ -15,6 +16,16 @@ def test_a_photo(run: Run, predictor: FakePredictor, folder: Path) -> None:
     assert run("caption", folder / "b.jpg") == (0, [f"{folder / 'b.jpg'}\twidth 20"], "")
     assert predictor.checkpoint is None
     assert predictor.options == [DecodingOptions()]
+
+
+def test_captions_that_are_all_empty_are_warned_of(
+    run: Run, predictor: FakePredictor, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    empty = Caption("", (), -1.0, predictor.attention, finished=True)
+    spoken = Caption("words", (), -1.0, predictor.attention, finished=True)
+    monkeypatch.setattr(predictor, "_caption", lambda width, *_: spoken if width == 20 else empty)  # that of b.jpg
+    assert "WARNING: every caption is empty" in run("caption", folder / "a.PNG", folder / "c.webp")[2]
+    assert run("caption", folder)[2] == ""
 
 
 def test_options_reach_the_predictor(run: Run, predictor: FakePredictor, folder: Path) -> None:

@@ -1,0 +1,59 @@
+"""What a run says of itself before it starts."""
+
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import nn
+
+from captioner.tokenizers import Tokenizer
+from training.data import CaptionedImage
+from training.weights import RANDOM
+from training.world import World
+
+
+def device_name(world: World) -> str:
+    """Say where a run computes."""
+    device = world.device
+    if device.type == "cuda":
+        name = f"{device} ({torch.cuda.get_device_name(device)})"
+    else:
+        count = torch.get_num_threads()
+        name = f"{device} ({count} {'thread' if count == 1 else 'threads'})"
+    return name if world.size == 1 else f"{name}, {world.size} processes"
+
+
+def data_rows(images: Sequence[CaptionedImage], val_images: Sequence[CaptionedImage]) -> list[tuple[str, str]]:
+    """Say how many photos and captions there are."""
+    learnt, validated = (sum(len(image.captions) for image in part) for part in (images, val_images))
+    return [
+        ("photos", f"{len(images):,} to learn from, {len(val_images):,} to validate on"),
+        ("captions", f"{learnt:,} to learn from, {validated:,} to validate on"),
+    ]
+
+
+def vocabulary_row(tokenizer: Tokenizer) -> tuple[str, str]:
+    """Say how many words a model knows."""
+    return "vocabulary", f"{len(tokenizer.vocabulary):,} {tokenizer.name}s"
+
+
+def weights_name(path: str) -> str:
+    """Say where an encoder's weights come from, by a recipe's ``encoder_weights``."""
+    if path == RANDOM:
+        return "random weights"
+    return f"weights from {path}" if path else "torchvision's own weights"
+
+
+def parameters_row(network: nn.Module, parts: Iterable[tuple[str, nn.Module]] = ()) -> tuple[str, str]:
+    """Say how many parameters a network has, and its parts."""
+    shares = ", ".join(f"{name} {_count(part):,}" for name, part in parts)
+    return "parameters", f"{_count(network):,} ({shares})" if shares else f"{_count(network):,}"
+
+
+def _count(network: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def overview_text(rows: Sequence[tuple[str, str]]) -> str:
+    """Return names and values as lines."""
+    width = max(len(name) for name, _ in rows)
+    return "\n".join(f"  {name:<{width}}  {value}" for name, value in rows)
