@@ -15,7 +15,7 @@ from flask import Flask
 
 from service import Settings, create_app
 from service.engine import Engine
-from service.server import HealthFirst
+from service.server import HEALTH_PATHS, HealthFirst
 from service.work import Model
 from tests.service.fakes import FakePredictor
 from tests.service.gates import PATIENCE, Clock, Gate, Listener
@@ -71,7 +71,7 @@ def test_a_burst_is_answered_to_the_last_request(app: Flask, serve: Serve, predi
 
 
 def test_health_goes_before_all_that_waits_for_a_thread() -> None:
-    queue, paths = HealthFirst(), ["/v1/captions", "/", "/livez", "/v1/scores", "/readyz"]
+    queue, paths = HealthFirst(HEALTH_PATHS), ["/v1/captions", "/", "/livez", "/v1/scores", "/readyz"]
     for path in paths:
         queue.add_task(SimpleNamespace(requests=[SimpleNamespace(path=path)]))
     queue.add_task(SimpleNamespace(requests=[SimpleNamespace(error="no request at all")]))

@@ -152,12 +152,12 @@ def test_a_cache_that_two_want_at_once_is_built_once(
             second_waits.set()
         return acquire(lock, timeout)
 
-    def slow(self: module._Build) -> None:
+    def slow(self: module._Build, title: str) -> None:
         runs.append(self.folder)
         if len(runs) == 1:
             second.start()
             assert second_waits.wait(timeout=60)
-        run(self)
+        run(self, title)
 
     monkeypatch.setattr(FileLock, "acquire", noted)
     monkeypatch.setattr(module._Build, "run", slow)

@@ -83,7 +83,7 @@ class Evaluation:
 
     def _caption_to_dict(self, row: int) -> dict[str, Any]:
         image, caption = self.images[row], self.captions[row]
-        values = {"image_id": image.public_id, "file_name": image.path.name, "caption": caption.text}
+        values: dict[str, Any] = {"image_id": image.public_id, "file_name": image.path.name, "caption": caption.text}
         values["cider"] = 100 * self.report.per_image_cider[image.image_id]
         if caption.confidence is not None:
             values |= {"confidence": caption.confidence, "needs_review": caption.needs_review}
