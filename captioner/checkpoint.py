@@ -33,7 +33,6 @@ OTHER_KINDS = {  # what this project writes besides, as the header tells it
     '"language_model"': "it is a language model, which sees no photos; training's command sample lets it write",
     '"concepts"': "it is an encoder that learnt concepts; a recipe's encoder_weights may name it",
 }
-PICKLE_SHOWN = 16  # bytes that tell a pickle
 SHIPPED = Path(__file__).parent / "flickr8k.safetensors"
 
 
@@ -200,12 +199,7 @@ def _unreadable(path: Path, error: Exception) -> CheckpointError:
 
 def unreadable(path: Path, error: Exception) -> str:
     """Return why a file is no safetensors file; of a pickle, which is never read, that it is one."""
-    try:
-        with path.open("rb") as file:
-            start = file.read(PICKLE_SHOWN)
-    except OSError:
-        start = b""
-    if not _looks_pickled(start):
+    if not looks_pickled(path):
         return f"not a readable safetensors file: {error}"
     return (
         "it looks like a PyTorch pickle (.pth, .pt, .ckpt), which is never read, since a pickle may run any code. "
@@ -213,9 +207,14 @@ def unreadable(path: Path, error: Exception) -> str:
     )
 
 
-def _looks_pickled(start: bytes) -> bool:
+def looks_pickled(path: Path) -> bool:
     """Tell a zip file, as torch saves, or the marks of a pickle of protocol 2 or later: PROTO and its number."""
-    return start.startswith(b"PK\x03\x04") or (len(start) > 2 and start[0] == 0x80 and 2 <= start[1] <= 5)
+    try:
+        with path.open("rb") as file:
+            start = file.read(4)
+    except OSError:
+        return False
+    return start == b"PK\x03\x04" or (len(start) > 2 and start[0] == 0x80 and 2 <= start[1] <= 5)
 
 
 def _parse_header(metadata: Mapping[str, str], path: Path | str) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from training.caption_loss import CaptionLoss
 from training.compiling import compile_parts
 from training.metrics import ALWAYS_ZERO, MetricReport, cider_is_always_zero
 from training.optimizer import adamw
-from training.overview import data_rows, parameters_row, vocabulary_row, weights_name
+from training.overview import data_rows, model_rows, vocabulary_row
 from training.phase import PhaseRecipe
 from training.precision import uses_bfloat16
 from training.recipe import Recipe
@@ -241,21 +241,11 @@ class Trainer(Run[list[Batch], CaptionModel]):
 
     def overview(self) -> list[tuple[str, str]]:
         """Return what the run learns from, with what and where."""
-        recipe, config = self.recipe, self.model.config
-        start = recipe.start_from
-        weights = f"goes on from {start}" if start else weights_name(recipe.encoder_weights)
-        decoder = f"{config.decoder.name}, {config.decoder.cell}"
-        if config.decoder.members > 1:
-            decoder += f", {config.decoder.members} members"
-        if recipe.decoder_weights:
-            decoder += f", weights from {recipe.decoder_weights}"
         epochs = " + ".join(str(phase.epochs) for phase in self.phases)
         return [
             *data_rows(self.bench.images, self.bench.val_images),
             vocabulary_row(self.bench.tokenizer),
-            ("encoder", f"{config.encoder.name}, {config.image.size} pixels, {weights}"),
-            ("decoder", decoder),
-            parameters_row(self.model, (("encoder", self.model.encoder), ("decoder", self.model.decoder))),
+            *model_rows(self.recipe, self.model),
             ("epochs", f"{epochs}, of {self.epoch_steps:,} batches"),
             *super().overview(),
         ]

@@ -5,8 +5,10 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import nn
 
+from captioner.model import CaptionModel
 from captioner.tokenizers import Tokenizer
 from training.data import CaptionedImage
+from training.recipe import Recipe
 from training.weights import RANDOM
 from training.world import World
 
@@ -41,6 +43,23 @@ def weights_name(path: str) -> str:
     if path == RANDOM:
         return "random weights"
     return f"weights from {path}" if path else "torchvision's own weights"
+
+
+def model_rows(recipe: Recipe, model: CaptionModel) -> list[tuple[str, str]]:
+    """Say what a captioning model is made of, and what it starts from."""
+    config = model.config
+    start = recipe.start_from
+    weights = f"goes on from {start}" if start else weights_name(recipe.encoder_weights)
+    decoder = f"{config.decoder.name}, {config.decoder.cell}"
+    if config.decoder.members > 1:
+        decoder += f", {config.decoder.members} members"
+    if recipe.decoder_weights:
+        decoder += f", weights from {recipe.decoder_weights}"
+    return [
+        ("encoder", f"{config.encoder.name}, {config.image.size} pixels, {weights}"),
+        ("decoder", decoder),
+        parameters_row(model, (("encoder", model.encoder), ("decoder", model.decoder))),
+    ]
 
 
 def parameters_row(network: nn.Module, parts: Iterable[tuple[str, nn.Module]] = ()) -> tuple[str, str]:

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torchvision.models import get_model_weights
 
-from captioner.checkpoint import unreadable
+from captioner.checkpoint import looks_pickled
 from captioner.errors import ConfigError
 
 PICKLED = (".pth", ".pt")
@@ -76,7 +76,10 @@ def _read_safetensors(file: Path) -> dict[str, Tensor]:
     try:
         return load_file(file)
     except (OSError, SafetensorError) as error:
-        raise ConfigError(f"encoder_weights {file}: {unreadable(file, error)}") from None
+        why = "it looks like a PyTorch pickle; name it .pth, so that its tensors alone are read"
+        if not looks_pickled(file):
+            why = f"not a readable safetensors file: {error}"
+        raise ConfigError(f"encoder_weights {file}: {why}") from None
 
 
 def _read_pickled(file: Path) -> Mapping[str, Tensor]:

@@ -101,7 +101,9 @@ def test_missing_and_damaged_files_are_refused(name: str, tensors: dict[str, Ten
     torch.save(tensors, tmp_path / "whole")
     for damaged in (b"", b"no weights", (tmp_path / "whole").read_bytes()[:-200]):
         path.write_bytes(damaged)
-        with pytest.raises(ConfigError, match=rf"{name}: (not a readable|damaged)"):
+        with pytest.raises(
+            ConfigError, match=rf"{name}: (not a readable|damaged|it looks like a PyTorch pickle; name it .pth)"
+        ):
             pretrained_weights("mobilenet_v2", str(path))
 
 
