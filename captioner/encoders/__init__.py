@@ -8,6 +8,7 @@ from captioner.encoders.base import Encoder
 from captioner.encoders.branched import BranchedEncoder, first_difference
 from captioner.encoders.convnext import ConvNeXtTiny
 from captioner.encoders.efficientnet import EfficientNetB0
+from captioner.encoders.efficientnet_lite import EfficientNetLite0, EfficientNetLite2
 from captioner.encoders.mobilenet_v2 import MobileNetV2
 from captioner.encoders.mobilenet_v3 import MobileNetV3Large
 from captioner.encoders.resnet import ResNet50, ResNet101
@@ -20,6 +21,8 @@ ENCODERS: Registry[Callable[[EncoderConfig], Encoder]] = Registry(
     {
         "convnext_tiny": ConvNeXtTiny,
         "efficientnet_b0": EfficientNetB0,
+        "efficientnet_lite0": EfficientNetLite0,
+        "efficientnet_lite2": EfficientNetLite2,
         "mobilenet_v2": MobileNetV2,
         "mobilenet_v3_large": MobileNetV3Large,
         "resnet50": ResNet50,

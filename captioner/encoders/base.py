@@ -9,7 +9,13 @@ from captioner.config import EncoderConfig
 from captioner.errors import ConfigError
 from captioner.types import Features
 
-SAME_PADDED = ("efficientnet_b0", "mobilenet_v2", "mobilenet_v3_large")  # the encoders that accept padding "same"
+SAME_PADDED = (
+    "efficientnet_b0",
+    "efficientnet_lite0",
+    "efficientnet_lite2",
+    "mobilenet_v2",
+    "mobilenet_v3_large",
+)  # the encoders that accept padding "same"
 CLASSIFIER = ("classifier.", "fc.")  # where torchvision keeps the weights that tell ImageNet's classes apart
 NAMED = 5  # names that an error shows before it only counts
 

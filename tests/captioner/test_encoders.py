@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Literal
 
 import pytest
+import timm
 import torch
 import torchvision
 from safetensors import safe_open
@@ -33,6 +34,7 @@ TORCHVISION = {
     "resnet101": ("layer4", "fc"),
     "vgg16": ("features.29", "classifier.6"),
 }
+TIMM = {"efficientnet_lite0": ("bn2", "classifier"), "efficientnet_lite2": ("bn2", "classifier")}
 PADDINGS = [(name, padding) for name in ENCODERS for padding in ("symmetric", "same")[: 1 + (name in SAME_PADDED)]]
 POINTWISE = (nn.BatchNorm2d, nn.LayerNorm, nn.ReLU, nn.ReLU6, nn.Hardswish, nn.SiLU, nn.GELU, nn.Dropout)
 
@@ -69,12 +71,19 @@ def name(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def network(name: str) -> nn.Module:
-    """Torchvision's network of that name, or ours where torchvision has none; all its layers with weights that show."""
+    """Torchvision's or timm's network of that name, or ours where both have none; all layers with weights that show."""
     with torch.device("meta"):
-        network: nn.Module = torchvision.models.get_model(name) if name in TORCHVISION else hollow(name)
+        network: nn.Module = theirs(name) if name in {**TORCHVISION, **TIMM} else hollow(name)
     network = network.to_empty(device="cpu")
     draw_weights(network)
     calibrate(network)
+    return network
+
+
+def theirs(name: str) -> nn.Module:
+    if name in TIMM:
+        return timm.create_model(name, bn_eps=1e-3)  # that of TensorFlow, as of its pretrained weights
+    network: nn.Module = torchvision.models.get_model(name)
     return network
 
 
@@ -98,11 +107,13 @@ def test_shapes(name: str, outputs: Outputs) -> None:
 
 
 def test_every_encoder_has_something_to_equal() -> None:
-    assert {*TORCHVISION, "tiny"} == {*ENCODERS}
+    assert {*TORCHVISION, *TIMM, "tiny"} == {*ENCODERS}
 
 
 @pytest.mark.parametrize(("rows", "cols"), [(2, 2), (2, 3)])
-def test_features_equal_those_of_torchvision(encoder: Encoder, network: nn.Module, rows: int, cols: int) -> None:
+def test_features_equal_those_of_torchvision_and_timm(
+    encoder: Encoder, network: nn.Module, rows: int, cols: int
+) -> None:
     pixels = noise(2, 3, 32 * rows, 32 * cols)
     with torch.inference_mode():
         features = encoder(pixels)
@@ -114,11 +125,11 @@ def test_features_equal_those_of_torchvision(encoder: Encoder, network: nn.Modul
 
 
 def reference(encoder: Encoder, network: nn.Module, pixels: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the maps and the vector as torchvision computes them, or as tiny's equation says."""
+    """Return the maps and the vector as torchvision or timm computes them, or as tiny's equation says."""
     if encoder.config.name == "tiny":
         return tiny(network.state_dict(), pixels)
     made: dict[str, Tensor] = {}
-    grid_layer, vector_reader = TORCHVISION[encoder.config.name]
+    grid_layer, vector_reader = {**TORCHVISION, **TIMM}[encoder.config.name]
     hooks = [
         network.get_submodule(grid_layer).register_forward_hook(lambda *seen: made.update(grid=seen[2].clone())),
         network.get_submodule(vector_reader).register_forward_pre_hook(
@@ -224,6 +235,18 @@ def test_same_padding_pads_as_tensorflow_does(same_name: str) -> None:
         padded = F.pad(maps, (before, after, before, after))
         expected = F.conv2d(padded, layer.weight, layer.bias, stride=2, groups=layer.groups)
         torch.testing.assert_close(layer(maps), expected)
+
+
+@pytest.mark.parametrize("lite_name", TIMM)
+def test_lite_networks_from_tensorflow_equal_those_of_timm(lite_name: str) -> None:
+    network = timm.create_model(f"tf_{lite_name}")
+    draw_weights(network)
+    calibrate(network)
+    encoder = ENCODERS[lite_name](EncoderConfig(lite_name, "same")).eval()
+    encoder.load_pretrained(network.state_dict())
+    pixels = noise(2, 3, 64, 96)
+    with torch.inference_mode():
+        torch.testing.assert_close(encoder.trunk(pixels), network.forward_features(pixels), rtol=0, atol=0)
 
 
 def test_others_refuse_same_padding(name: str) -> None:
