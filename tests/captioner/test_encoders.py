@@ -2,7 +2,7 @@
 
 import socket
 from collections.abc import Iterator, Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 import timm
@@ -239,7 +239,7 @@ def test_same_padding_pads_as_tensorflow_does(same_name: str) -> None:
 
 @pytest.mark.parametrize("lite_name", TIMM)
 def test_lite_networks_from_tensorflow_equal_those_of_timm(lite_name: str) -> None:
-    network = timm.create_model(f"tf_{lite_name}")
+    network: Any = timm.create_model(f"tf_{lite_name}")
     draw_weights(network)
     calibrate(network)
     encoder = ENCODERS[lite_name](EncoderConfig(lite_name, "same")).eval()
