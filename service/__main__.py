@@ -13,8 +13,8 @@ from captioner.memory import keep_freed_memory
 from service.app import create_app
 from service.engine import Engine
 from service.lifecycle import FAILED, Life
-from service.logs import start_logging
-from service.metrics import Metrics
+from service.observability.logs import start_logging
+from service.observability.metrics import Metrics
 from service.server import addresses, open_server
 from service.settings import Settings, add_flags, read_settings, settings_from, warn_of_misspelt
 from service.telemetry import equip

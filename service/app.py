@@ -14,7 +14,7 @@ from service.errors import register_errors, request_id
 from service.fetching import Fetcher
 from service.guard import guard
 from service.heatmaps import create_heatmaps
-from service.observer import Observer
+from service.observability.observer import Observer
 from service.pages import create_pages
 from service.payloads import MemoryRequest
 from service.reference import create_reference

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Sequence
 
 from captioner.types import Caption
-from service.observer import Observer
+from service.observability.observer import Observer
 from service.waiting import WaitingLine
 from service.work import Inference, Job
 

@@ -15,7 +15,7 @@ from waitress.parser import HTTPRequestParser
 from waitress.task import WSGITask
 
 from service.errors import MEBIBYTE, BusyError
-from service.observer import Observer
+from service.observability.observer import Observer
 
 REFUSED = "captioner.refused"  # in the environment of a request whose body was thrown away
 RETRY_SECONDS = 5

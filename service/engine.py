@@ -13,9 +13,9 @@ from captioner.images import DEFAULT_LIMITS, ImageLimits, read_image
 from service.batching import InferenceThread
 from service.capacity import Capacity
 from service.errors import BusyError, ComeAgainError, DeadlinePassedError, DrainingError, NotReadyError, StuckError
-from service.observer import Observer, Reason, Silence
+from service.observability.observer import Observer, Reason, Silence
+from service.observability.tracing import span
 from service.settings import Settings
-from service.tracing import span
 from service.turns import pausing
 from service.waiting import WaitingLine
 from service.work import Inference, Job, Model, Photo, Task

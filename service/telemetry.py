@@ -2,11 +2,11 @@
 
 from flask import Flask
 
-from service.answers import hear_answers
-from service.logs import log_answer
-from service.metrics import Metrics, create_metrics_page
+from service.observability.access import hear_answers
+from service.observability.logs import log_answer
+from service.observability.metrics import Metrics, create_metrics_page
+from service.observability.tracing import open_exporter, trace_answer, trace_requests
 from service.settings import Settings
-from service.tracing import open_exporter, trace_answer, trace_requests
 
 
 def equip(app: Flask, metrics: Metrics, settings: Settings) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from itertools import islice
 
 from service.errors import DeadlinePassedError, DrainingError
-from service.observer import Observer
+from service.observability.observer import Observer
 from service.work import Job
 
 Errand = Callable[[], None]

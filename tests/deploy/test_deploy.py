@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from service import create_app
-from service.metrics import Metrics
+from service.observability.metrics import Metrics
 from service.settings import VARIABLES, Settings
 from tests.service.fakes import FakePredictor
 

@@ -21,7 +21,7 @@ from captioner.errors import ConfigError
 from service import Settings, create_app
 from service.guard import OPEN_PATHS, client_name, is_open
 from service.keys import KeyRing, main
-from service.metrics import Metrics
+from service.observability.metrics import Metrics
 from service.telemetry import equip
 from tests.service.fakes import FakePredictor
 

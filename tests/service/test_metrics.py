@@ -10,8 +10,8 @@ from flask.testing import FlaskClient
 
 from captioner.types import Caption
 from service import Settings, create_app
-from service.metrics import Metrics
-from service.observer import Observer, Reason
+from service.observability.metrics import Metrics
+from service.observability.observer import Observer, Reason
 from service.telemetry import equip
 from tests.service.fakes import FakePredictor
 

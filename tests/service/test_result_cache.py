@@ -12,7 +12,7 @@ from flask.testing import FlaskClient
 
 from service import Settings, create_app
 from service.engine import Engine
-from service.observer import Silence
+from service.observability.observer import Silence
 from service.result_cache import Kept, PhotoFacts, ResultCache
 from service.work import Model
 from tests.service.fakes import FakeInfo, FakePredictor, Recorder, fake_caption

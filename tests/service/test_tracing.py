@@ -13,10 +13,10 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from captioner.errors import ConfigError
 from service import Settings, create_app
-from service.answers import hear_answers
-from service.metrics import Metrics
+from service.observability.access import hear_answers
+from service.observability.metrics import Metrics
+from service.observability.tracing import span, trace_answer, trace_requests
 from service.telemetry import equip
-from service.tracing import span, trace_answer, trace_requests
 from tests.service.fakes import FakePredictor
 
 MakePhoto = Callable[..., bytes]
@@ -86,14 +86,16 @@ def test_without_tracing_a_span_is_nothing(client: object) -> None:
 
 
 def test_tracing_that_is_not_installed_is_said_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.tracing.INSTALLED", False)
+    monkeypatch.setattr("service.observability.tracing.INSTALLED", False)
     settings = Settings(tracing=True)
     with pytest.raises(ConfigError, match=r"captioner\[tracing\]"):
         equip(create_app(FakePredictor(), settings), Metrics(), settings)
 
 
 def test_the_service_runs_without_opentelemetry() -> None:
-    code = "import sys; sys.modules['opentelemetry'] = None; import service.tracing as t; print(t.INSTALLED)"
+    code = (
+        "import sys; sys.modules['opentelemetry'] = None; import service.observability.tracing as t; print(t.INSTALLED)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
     assert done.stdout == "False\n"
 

@@ -16,8 +16,8 @@ from prometheus_client import (
 )
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
-from service.answers import Answer
-from service.observer import Reason
+from service.observability.access import Answer
+from service.observability.observer import Reason
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 PHOTOS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64)

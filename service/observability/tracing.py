@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from flask import Flask, current_app, has_app_context
 
 from captioner.errors import ConfigError
-from service.answers import Answer
+from service.observability.access import Answer
 
 try:
     from opentelemetry import propagate, trace

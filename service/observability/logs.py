@@ -8,8 +8,8 @@ import logging
 from flask import has_request_context
 from pythonjsonlogger.json import JsonFormatter
 
-from service.answers import WATCHERS, Answer
 from service.errors import request_id
+from service.observability.access import WATCHERS, Answer
 from service.settings import Settings
 
 QUIET = {  # loggers that say too much, and from which level on they are heard
