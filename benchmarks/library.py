@@ -9,7 +9,7 @@ from typing import Any
 from captioner.images import read_image
 from captioner.memory import keep_freed_memory
 from captioner.predictor import CaptionPredictor
-from service.batching import batch_sizes
+from service.inference.worker import batch_sizes
 from service.settings import DEFAULT_SETTINGS
 
 BATCH = DEFAULT_SETTINGS.max_batch

@@ -5,11 +5,11 @@ import time
 from flask import Blueprint, Response, jsonify, request
 
 from service import options, replies
-from service.desk import Desk
 from service.fetching import Fetcher
+from service.inference.jobs import Captioning, Scoring
+from service.inference.pipeline import Desk
 from service.settings import Settings
 from service.uploads import read_upload
-from service.work import Captioning, Scoring
 
 
 def create_api(desk: Desk, fetcher: Fetcher, settings: Settings) -> Blueprint:

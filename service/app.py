@@ -8,18 +8,18 @@ from flask.json.provider import DefaultJSONProvider
 from service.adapters import create_adapters
 from service.api import create_api
 from service.buffering import refuse_unread
-from service.desk import Desk
-from service.engine import Engine
 from service.errors import register_errors, request_id
 from service.fetching import Fetcher
 from service.guard import guard
 from service.heatmaps import create_heatmaps
+from service.inference.engine import Engine
+from service.inference.jobs import Model, Predictor
+from service.inference.pipeline import Desk
 from service.observability.observer import Observer
 from service.pages import create_pages
 from service.payloads import MemoryRequest
 from service.reference import create_reference
 from service.settings import DEFAULT_SETTINGS, Settings
-from service.work import Model, Predictor
 
 FORM_OVERHEAD = 64 * 1024  # bytes that a form may need around the image: boundaries, part headers, options
 MAX_FORM_PARTS = 32  # twice as many as there are parameters

@@ -10,13 +10,13 @@ from types import FrameType
 from typing import Any
 
 from captioner.errors import CaptionerError
-from service.engine import Engine
 from service.errors import DrainingError
 from service.garbage import set_aside, take_back
+from service.inference.engine import Engine
+from service.inference.jobs import Model
 from service.loading import FileWatch, checkpoint_path, load_model, warm_up
 from service.server import stop_server
 from service.settings import Settings
-from service.work import Model
 
 logger = logging.getLogger(__name__)
 DONE, CUT_OFF, FAILED = 0, 1, 2  # exit statuses

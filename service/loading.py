@@ -7,10 +7,10 @@ from PIL import Image
 
 from captioner.checkpoint import SHIPPED
 from captioner.predictor import CaptionPredictor
-from service.batching import batch_sizes
-from service.engine import Engine
+from service.inference.engine import Engine
+from service.inference.jobs import Captioning, Model
+from service.inference.worker import batch_sizes
 from service.settings import Settings
-from service.work import Captioning, Model
 
 Mark = tuple[int, int, int]
 

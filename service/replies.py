@@ -7,9 +7,9 @@ from typing import Any
 from flask import Blueprint, Response, jsonify
 
 from service import payloads
-from service.desk import Work
 from service.errors import answer_error, request_id
-from service.work import Model
+from service.inference.jobs import Model
+from service.inference.pipeline import Work
 
 PROBLEM_FIELDS = ("type", "title", "status", "detail")
 

@@ -8,7 +8,7 @@ from flask import Blueprint
 from service.adapters.hugging_face import create_hugging_face
 from service.adapters.max import create_max
 from service.adapters.v2 import create_v2
-from service.desk import Desk
+from service.inference.pipeline import Desk
 from service.settings import Settings
 
 __all__ = ["create_adapters"]

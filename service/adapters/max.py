@@ -6,12 +6,12 @@ from flask import Blueprint, Response, jsonify, request
 
 from captioner.errors import OptionError
 from service.adapters.dialect import speak
-from service.desk import Desk
+from service.inference.jobs import Captioning
+from service.inference.pipeline import Desk
 from service.options import Allowance, allowed_options
 from service.replies import never_store
 from service.settings import Settings
 from service.uploads import read_upload
-from service.work import Captioning
 
 UNSTATED = "not stated in the model's file; see the model card"
 PREDICTIONS = 3  # as many as MAX gives

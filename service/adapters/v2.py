@@ -19,13 +19,13 @@ from service.adapters.tensors import (
     unpack_texts,
 )
 from service.compression import read_body
-from service.desk import Desk, Work
 from service.errors import BadUploadError, ComeAgainError, NotReadyError, StuckError, UnknownModelError
+from service.inference.jobs import Captioning, Model
+from service.inference.pipeline import Desk, Work
 from service.options import DECODING, Allowance, allowed_options, read_values
 from service.replies import never_store
 from service.settings import Settings
 from service.uploads import JsonValue, decode_base64, parse_json
-from service.work import Captioning, Model
 
 INPUT = "image"
 OUTPUTS: dict[str, tuple[str, Callable[[Caption], Any]]] = {  # name -> data type, and its value for a caption

@@ -15,8 +15,8 @@ from PIL import Image
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
 
 from service import Settings, create_app
+from service.inference.jobs import Predictor
 from service.server import addresses, open_server, stop_server
-from service.work import Predictor
 from tests.service.fakes import FakePredictor
 
 Serve = Callable[[Flask], AbstractContextManager[str]]

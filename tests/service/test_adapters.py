@@ -25,9 +25,9 @@ from service import Settings, create_app
 from service.adapters.hugging_face import decoding_values
 from service.adapters.max import UNSTATED
 from service.adapters.v2 import OUTPUTS
-from service.engine import Engine
+from service.inference.engine import Engine
+from service.inference.jobs import Model
 from service.options import DECODING
-from service.work import Model
 from tests.service.fakes import FakeInfo, FakePredictor, Recorder, fake_caption
 
 MakePhoto = Callable[..., bytes]

@@ -17,7 +17,7 @@ from werkzeug.test import TestResponse
 
 from captioner.types import Caption
 from service import Settings, create_app
-from service.work import Predictor
+from service.inference.jobs import Predictor
 from tests.service.fakes import CELLS, BlindPredictor, FakePredictor, Recorder, SurePredictor
 
 MakePhoto = Callable[..., bytes]

@@ -16,9 +16,9 @@ from waitress.adjustments import Adjustments
 
 from service import Settings, buffering, create_app
 from service.buffering import Channel, channel_maker
-from service.engine import Engine
+from service.inference.engine import Engine
+from service.inference.jobs import Model
 from service.server import addresses, open_server, stop_server
-from service.work import Model
 from tests.service.gates import PATIENCE, Gate, Listener
 
 MakePhoto = Callable[..., bytes]

@@ -19,10 +19,10 @@ from captioner.decoding import DecodingOptions
 from captioner.errors import InvalidImageError, OptionError
 from captioner.types import Caption
 from service import Settings
-from service.batching import batch_sizes
-from service.engine import Engine
 from service.errors import BusyError, DeadlinePassedError, DrainingError, NotReadyError, StuckError
-from service.work import Captioning, Job, Model, Scoring, Task
+from service.inference.engine import Engine
+from service.inference.jobs import Captioning, Job, Model, Scoring, Task
+from service.inference.worker import batch_sizes
 from tests.service.fakes import FakeInfo, FakePredictor
 from tests.service.gates import PATIENCE, Clock, Gate, Listener, picture, red
 
@@ -240,7 +240,7 @@ def test_decoding_is_limited_and_ends_at_the_deadline(monkeypatch: pytest.Monkey
             at_once[0] -= 1
         return picture(1)
 
-    monkeypatch.setattr("service.engine.read_image", read_image)
+    monkeypatch.setattr("service.inference.engine.read_image", read_image)
     bench = Bench(FakePredictor(), max_decoding=2)
     with ThreadPoolExecutor(8) as threads:
         reading = [threads.submit(bench.engine.read, b"", deadline=bench.clock.now + PATIENCE) for _ in range(6)]

@@ -23,11 +23,11 @@ import pytest
 from captioner.checkpoint import Checkpoint, save_checkpoint
 from captioner.errors import CheckpointError
 from service import Settings, create_app
-from service.engine import Engine
+from service.inference.engine import Engine
+from service.inference.jobs import Model
 from service.lifecycle import CUT_OFF, DONE, FAILED, Life
 from service.loading import FileWatch, load_model
 from service.server import addresses, open_server
-from service.work import Model
 from tests.service.fakes import FakeInfo, FakePredictor
 from tests.service.gates import PATIENCE, Gate, Listener
 

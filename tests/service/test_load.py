@@ -14,9 +14,9 @@ import pytest
 from flask import Flask
 
 from service import Settings, create_app
-from service.engine import Engine
+from service.inference.engine import Engine
+from service.inference.jobs import Model
 from service.server import HEALTH_PATHS, HealthFirst
-from service.work import Model
 from tests.service.fakes import FakePredictor
 from tests.service.gates import PATIENCE, Clock, Gate, Listener
 

@@ -11,9 +11,9 @@ from PIL import Image
 from captioner.decoding import DecodingOptions
 from captioner.types import Caption
 from service import Settings, create_app
-from service.engine import Engine
-from service.result_cache import Kept, ResultCache
-from service.work import Model
+from service.inference.cache import Kept, ResultCache
+from service.inference.engine import Engine
+from service.inference.jobs import Model
 from tests.service.fakes import FakeInfo, FakePredictor, fake_caption
 
 MakePhoto = Callable[..., bytes]

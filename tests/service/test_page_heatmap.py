@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from service.work import Predictor
+from service.inference.jobs import Predictor
 from tests.service.browsing import choose, expect_caption, expect_heat, words
 from tests.service.fakes import CELLS, SurePredictor
 

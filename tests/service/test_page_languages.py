@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
-from service.work import Predictor
+from service.inference.jobs import Predictor
 from tests.service.browsing import (
     LATIN,
     choose,

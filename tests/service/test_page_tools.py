@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from service.work import Predictor
+from service.inference.jobs import Predictor
 from tests.service.browsing import active, choose, expect_caption, expect_heat, texts, words
 from tests.service.fakes import CELLS, STRANGE, BlindPredictor, Recorder
 

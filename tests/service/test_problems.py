@@ -13,7 +13,7 @@ from captioner.types import Caption
 from service import create_app
 from service.app import CONTENT_SECURITY_POLICY
 from service.errors import STATUS
-from service.work import Predictor
+from service.inference.jobs import Predictor
 
 MakePhoto = Callable[..., bytes]
 Encode = Callable[[bytes], dict[str, Any]]

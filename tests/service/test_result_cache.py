@@ -11,10 +11,10 @@ import pytest
 from flask.testing import FlaskClient
 
 from service import Settings, create_app
-from service.engine import Engine
+from service.inference.cache import Kept, PhotoFacts, ResultCache
+from service.inference.engine import Engine
+from service.inference.jobs import Model
 from service.observability.observer import Silence
-from service.result_cache import Kept, PhotoFacts, ResultCache
-from service.work import Model
 from tests.service.fakes import FakeInfo, FakePredictor, Recorder, fake_caption
 from tests.service.gates import Gate
 

@@ -12,8 +12,8 @@ from tritonclient.http import InferenceServerClient, InferInput, InferRequestedO
 from tritonclient.utils import InferenceServerException
 
 from service import Settings, create_app
-from service.engine import Engine
-from service.work import Model
+from service.inference.engine import Engine
+from service.inference.jobs import Model
 from tests.service.fakes import FakePredictor
 
 MakePhoto = Callable[..., bytes]

@@ -6,8 +6,8 @@ import pytest
 
 from captioner.decoding import DecodingOptions
 from service.errors import DeadlinePassedError, DrainingError
-from service.waiting import WaitingLine
-from service.work import Captioning, Job, Model, Scoring, Task
+from service.inference.jobs import Captioning, Job, Model, Scoring, Task
+from service.inference.queue import WaitingLine
 from tests.service.fakes import FakePredictor
 from tests.service.gates import Clock, Listener, picture
 

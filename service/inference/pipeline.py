@@ -8,11 +8,11 @@ from PIL.Image import Image
 from captioner.errors import OptionError
 from captioner.images import DEFAULT_LIMITS
 from captioner.types import Caption
-from service.engine import Engine
 from service.errors import ComeAgainError, StuckError
-from service.result_cache import Kept, PhotoFacts, ResultCache, photo_hash
+from service.inference.cache import Kept, PhotoFacts, ResultCache, photo_hash
+from service.inference.engine import Engine
+from service.inference.jobs import Job, Model, Task
 from service.settings import Settings
-from service.work import Job, Model, Task
 
 Identity = tuple[str, str, str]  # a model's name, version and hash
 Key = tuple[str, Identity, Task, str]
@@ -86,11 +86,11 @@ class Desk:
         return self._engine.model
 
     def check_alive(self) -> None:
-        """Look after the thread of the model; see :meth:`service.engine.Engine.check_alive`."""
+        """Look after the thread of the model; see :meth:`service.inference.engine.Engine.check_alive`."""
         self._engine.check_alive()
 
     def check_ready(self) -> Model:
-        """Return the model that answers requests; see :meth:`service.engine.Engine.check_ready`."""
+        """Return the model that answers requests; see :meth:`service.inference.engine.Engine.check_ready`."""
         return self._engine.check_ready()
 
     @property

@@ -10,15 +10,15 @@ from typing import TypeVar
 from PIL.Image import Image
 
 from captioner.images import DEFAULT_LIMITS, ImageLimits, read_image
-from service.batching import InferenceThread
-from service.capacity import Capacity
 from service.errors import BusyError, ComeAgainError, DeadlinePassedError, DrainingError, NotReadyError, StuckError
+from service.inference.admission import Capacity
+from service.inference.jobs import Inference, Job, Model, Photo, Task
+from service.inference.queue import WaitingLine
+from service.inference.worker import InferenceThread
 from service.observability.observer import Observer, Reason, Silence
 from service.observability.tracing import span
 from service.settings import Settings
 from service.turns import pausing
-from service.waiting import WaitingLine
-from service.work import Inference, Job, Model, Photo, Task
 
 T = TypeVar("T")
 LOADING_RETRY_SECONDS = 5

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from itertools import islice
 
 from service.errors import DeadlinePassedError, DrainingError
+from service.inference.jobs import Job
 from service.observability.observer import Observer
-from service.work import Job
 
 Errand = Callable[[], None]
 

@@ -8,9 +8,9 @@ import threading
 from collections.abc import Callable, Sequence
 
 from captioner.types import Caption
+from service.inference.jobs import Inference, Job
+from service.inference.queue import WaitingLine
 from service.observability.observer import Observer
-from service.waiting import WaitingLine
-from service.work import Inference, Job
 
 logger = logging.getLogger(__name__)
 

@@ -1,0 +1,1 @@
+"""The way of a photo to the model and back. Knows no HTTP."""
