@@ -5,21 +5,21 @@ from typing import Any
 from flask import Flask, Response
 from flask.json.provider import DefaultJSONProvider
 
-from service.adapters import create_adapters
-from service.api import create_api
 from service.buffering import refuse_unread
 from service.errors import register_errors, request_id
-from service.fetching import Fetcher
-from service.guard import guard
-from service.heatmaps import create_heatmaps
 from service.inference.engine import Engine
 from service.inference.jobs import Model, Predictor
 from service.inference.pipeline import Desk
 from service.observability.observer import Observer
-from service.pages import create_pages
-from service.payloads import MemoryRequest
-from service.reference import create_reference
 from service.settings import DEFAULT_SETTINGS, Settings
+from service.web.access import guard
+from service.web.adapters import create_adapters
+from service.web.api import create_api
+from service.web.fetching import Fetcher
+from service.web.heatmaps import create_heatmaps
+from service.web.pages import create_pages
+from service.web.payloads import MemoryRequest
+from service.web.reference import create_reference
 
 FORM_OVERHEAD = 64 * 1024  # bytes that a form may need around the image: boundaries, part headers, options
 MAX_FORM_PARTS = 32  # twice as many as there are parameters

@@ -11,11 +11,11 @@ from PIL import Image
 from captioner.__main__ import PROGRAMS
 from captioner.__main__ import _parser as captioner_parser
 from captioner.predictor import CaptionPredictor
-from service.adapters.hugging_face import NAMES
-from service.heatmaps import DEFAULTS
-from service.options import CAPTIONS, DECODING, HEATMAPS, SCORES
 from service.settings import Settings
 from service.settings import _parser as service_parser
+from service.web.adapters.hugging_face import NAMES
+from service.web.heatmaps import DEFAULTS
+from service.web.parameters import CAPTIONS, DECODING, HEATMAPS, SCORES
 from training.__main__ import parser as training_parser
 
 ROOT = Path(__file__).parents[1]

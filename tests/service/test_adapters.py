@@ -22,12 +22,12 @@ from werkzeug.test import TestResponse
 from captioner.predictor import CaptionPredictor
 from captioner.types import Caption
 from service import Settings, create_app
-from service.adapters.hugging_face import decoding_values
-from service.adapters.max import UNSTATED
-from service.adapters.v2 import OUTPUTS
 from service.inference.engine import Engine
 from service.inference.jobs import Model
-from service.options import DECODING
+from service.web.adapters.hugging_face import decoding_values
+from service.web.adapters.max import UNSTATED
+from service.web.adapters.v2 import OUTPUTS
+from service.web.parameters import DECODING
 from tests.service.fakes import FakeInfo, FakePredictor, Recorder, fake_caption
 
 MakePhoto = Callable[..., bytes]

@@ -15,7 +15,7 @@ import pytest
 from captioner.errors import CaptionerError, ImageTooLargeError
 from service import Settings, create_app
 from service.errors import BusyError, FetchError
-from service.fetching import MAX_FETCHES, Fetcher, is_public
+from service.web.fetching import MAX_FETCHES, Fetcher, is_public
 from tests.service.fakes import FakePredictor
 
 MakePhoto = Callable[..., bytes]

@@ -156,7 +156,7 @@ class SlowBrush:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.sizes: list[tuple[int, int]] = []
         self.entered, self.may_draw = threading.Semaphore(0), threading.Event()
-        monkeypatch.setattr("service.heatmaps.overlay", self.draw)
+        monkeypatch.setattr("service.web.heatmaps.overlay", self.draw)
 
     def draw(self, image: Image.Image, *args: Any, **options: Any) -> Image.Image:
         self.sizes.append(image.size)

@@ -28,9 +28,9 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from service import Settings, create_app
-from service.adapters.hugging_face import PARAMETERS
-from service.openapi import create_document
-from service.options import CAPTIONS, DECODING, HEATMAPS, SCORES, Kind
+from service.web.adapters.hugging_face import PARAMETERS
+from service.web.openapi import create_document
+from service.web.parameters import CAPTIONS, DECODING, HEATMAPS, SCORES, Kind
 from tests.service.fakes import FakePredictor
 
 MakePhoto = Callable[..., bytes]

@@ -12,7 +12,7 @@ from flask.testing import FlaskClient
 from captioner.decoding import MAX_BEAM_SIZE, MAX_LENGTH, MAX_SEED, DecodingOptions
 from captioner.errors import OptionError
 from service import Settings, create_app
-from service.options import DECODING, decoding_options
+from service.web.parameters import DECODING, decoding_options
 from tests.service.fakes import STRANGE, Recorder
 
 MakePhoto = Callable[..., bytes]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from flask.testing import FlaskClient
 
-from service.pages import LANGUAGES, read_strings
+from service.web.pages import LANGUAGES, read_strings
 
 STATIC = Path(__file__).parents[2] / "service" / "static"
 MARKUP = (STATIC / "index.html").read_text(encoding="utf-8")

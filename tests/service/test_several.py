@@ -13,7 +13,7 @@ from werkzeug.test import TestResponse
 from captioner.errors import InvalidImageError
 from captioner.types import Caption
 from service import Settings, create_app
-from service.options import CAPTIONS
+from service.web.parameters import CAPTIONS
 from tests.service.fakes import STRANGE, FakePredictor, Recorder
 
 MakePhoto = Callable[..., bytes]

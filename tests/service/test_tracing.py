@@ -94,7 +94,8 @@ def test_tracing_that_is_not_installed_is_said_at_the_start(monkeypatch: pytest.
 
 def test_the_service_runs_without_opentelemetry() -> None:
     code = (
-        "import sys; sys.modules['opentelemetry'] = None; import service.observability.tracing as t; print(t.INSTALLED)"
+        "import sys; sys.modules['opentelemetry'] = None; "
+        "from service.observability import tracing; print(tracing.INSTALLED)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
     assert done.stdout == "False\n"

@@ -12,7 +12,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from service import Settings, create_app
-from service.forms import MAX_HEADERS, AnyNameParser
+from service.web.forms import MAX_HEADERS, AnyNameParser
 from tests.service.fakes import FakePredictor
 
 MakePhoto = Callable[..., bytes]

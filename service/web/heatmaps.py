@@ -10,13 +10,13 @@ from PIL.Image import Image, Resampling
 from captioner.errors import OptionError
 from captioner.heatmap import contact_sheet, overlay, tile_picture
 from captioner.types import Caption
-from service.fetching import Fetcher
 from service.inference.jobs import Captioning
 from service.inference.pipeline import Desk
-from service.options import HEATMAPS, Allowance, allowed_options, read_values
-from service.replies import never_store
 from service.settings import Settings
-from service.uploads import read_upload
+from service.web.fetching import Fetcher
+from service.web.parameters import HEATMAPS, Allowance, allowed_options, read_values
+from service.web.requests import read_upload
+from service.web.responses import never_store
 
 ONE_WORD, SHEET = {"size": 1024}, {"columns": 4, "tile": 320}  # what belongs to which picture, and its defaults
 DEFAULTS: Mapping[str, float] = {"caption": 0, "opacity": 0.6, **ONE_WORD, **SHEET}

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from captioner.decoding import MAX_BEAM_SIZE, MAX_LENGTH, MAX_NGRAM_SIZE, MAX_SEED, DecodingOptions
 from captioner.errors import OptionError
-from service.uploads import Fields, Given, JsonValue
+from service.web.requests import Fields, Given, JsonValue
 
 N = TypeVar("N", int, float)
 MAX_BEGINNING = 200  # characters

@@ -5,11 +5,11 @@ Each adapter is a thin shell around the same desk: it translates requests, answe
 
 from flask import Blueprint
 
-from service.adapters.hugging_face import create_hugging_face
-from service.adapters.max import create_max
-from service.adapters.v2 import create_v2
 from service.inference.pipeline import Desk
 from service.settings import Settings
+from service.web.adapters.hugging_face import create_hugging_face
+from service.web.adapters.max import create_max
+from service.web.adapters.v2 import create_v2
 
 __all__ = ["create_adapters"]
 

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from service.openapi.shapes import PHOTO_BASE64, PHOTO_BYTES, Schema, fields, many, one
-from service.options import Kind
+from service.web.openapi.shapes import PHOTO_BASE64, PHOTO_BYTES, Schema, fields, many, one
+from service.web.parameters import Kind
 
 JSON_MIME, MIME = "application/json", "application/problem+json"
 ERRORS: Mapping[int, str] = {

@@ -1,6 +1,6 @@
 """The named schemas: what is answered."""
 
-from service.openapi.shapes import NUMBER, TEXT, TRUTH, WHOLE, Schema, many, maybe, one, only, thing
+from service.web.openapi.shapes import NUMBER, TEXT, TRUTH, WHOLE, Schema, many, maybe, one, only, thing
 
 SHARE: Schema = {"type": "number", "minimum": 0, "maximum": 1}
 TIMES = {"decode": NUMBER, "inference": NUMBER}

@@ -2,9 +2,9 @@
 
 from flask import Blueprint, Response, jsonify, make_response, render_template, request
 
-from service.openapi import create_document
-from service.openapi.document import servers
 from service.settings import Settings
+from service.web.openapi import create_document
+from service.web.openapi.document import servers
 
 
 def create_reference(settings: Settings) -> Blueprint:

@@ -8,8 +8,12 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, request
 
 from captioner.types import Caption
-from service.adapters.dialect import speak
-from service.adapters.tensors import (
+from service.errors import BadUploadError, ComeAgainError, NotReadyError, StuckError, UnknownModelError
+from service.inference.jobs import Captioning, Model
+from service.inference.pipeline import Desk, Work
+from service.settings import Settings
+from service.web.adapters.dialect import speak
+from service.web.adapters.tensors import (
     ALL_WANTED,
     SIZE,
     answer_tensors,
@@ -18,14 +22,10 @@ from service.adapters.tensors import (
     read_message,
     unpack_texts,
 )
-from service.compression import read_body
-from service.errors import BadUploadError, ComeAgainError, NotReadyError, StuckError, UnknownModelError
-from service.inference.jobs import Captioning, Model
-from service.inference.pipeline import Desk, Work
-from service.options import DECODING, Allowance, allowed_options, read_values
-from service.replies import never_store
-from service.settings import Settings
-from service.uploads import JsonValue, decode_base64, parse_json
+from service.web.compression import read_body
+from service.web.parameters import DECODING, Allowance, allowed_options, read_values
+from service.web.requests import JsonValue, decode_base64, parse_json
+from service.web.responses import never_store
 
 INPUT = "image"
 OUTPUTS: dict[str, tuple[str, Callable[[Caption], Any]]] = {  # name -> data type, and its value for a caption

@@ -3,13 +3,25 @@
 from dataclasses import asdict
 from typing import Any
 
-from service.adapters.hugging_face import PARAMETERS
-from service.adapters.tensors import ALL_WANTED, HEADER, OCTETS, WANTED
-from service.adapters.v2 import INPUT, OUTPUTS
-from service.openapi.operations import JSON_MIME, REQUEST_ID, get, json_answer, post, raw_photo
-from service.openapi.shapes import PHOTO_BASE64, PHOTO_BYTES, TEXT, TRUTH, WHOLE, Schema, fields, many, one, only, thing
-from service.options import DECODING
 from service.settings import Settings
+from service.web.adapters.hugging_face import PARAMETERS
+from service.web.adapters.tensors import ALL_WANTED, HEADER, OCTETS, WANTED
+from service.web.adapters.v2 import INPUT, OUTPUTS
+from service.web.openapi.operations import JSON_MIME, REQUEST_ID, get, json_answer, post, raw_photo
+from service.web.openapi.shapes import (
+    PHOTO_BASE64,
+    PHOTO_BYTES,
+    TEXT,
+    TRUTH,
+    WHOLE,
+    Schema,
+    fields,
+    many,
+    one,
+    only,
+    thing,
+)
+from service.web.parameters import DECODING
 
 MIXED: Schema = {
     "type": "string",

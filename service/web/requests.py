@@ -11,8 +11,8 @@ from urllib.parse import unquote
 from flask import Request, current_app
 from werkzeug.datastructures import MultiDict
 
-from service.compression import content_coding, read_body
 from service.errors import BadUploadError, UnsupportedEncodingError
+from service.web.compression import content_coding, read_body
 
 IMAGE_FIELD = "image"
 URL_FIELD = "url"

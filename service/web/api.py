@@ -4,34 +4,34 @@ import time
 
 from flask import Blueprint, Response, jsonify, request
 
-from service import options, replies
-from service.fetching import Fetcher
 from service.inference.jobs import Captioning, Scoring
 from service.inference.pipeline import Desk
 from service.settings import Settings
-from service.uploads import read_upload
+from service.web import parameters, responses
+from service.web.fetching import Fetcher
+from service.web.requests import read_upload
 
 
 def create_api(desk: Desk, fetcher: Fetcher, settings: Settings) -> Blueprint:
     """Return the routes, bound to a model."""
     api = Blueprint("api", __name__)
-    allowance = options.Allowance(settings.options(), settings.max_words)
+    allowance = parameters.Allowance(settings.options(), settings.max_words)
 
     @api.post("/v1/captions")
     def make_captions() -> Response:
         start = time.perf_counter()
         upload = read_upload(request, settings.max_images)
-        task = Captioning(*options.read_caption_options(upload.fields, allowance, max(1, len(upload.photos))))
+        task = Captioning(*parameters.read_caption_options(upload.fields, allowance, max(1, len(upload.photos))))
         if len(upload.photos) > 1:
-            return replies.answer_each(*desk.do_each(upload.photos, task), start)
-        return replies.answer_captions(desk.do(fetcher.photo(upload), task), start)
+            return responses.answer_each(*desk.do_each(upload.photos, task), start)
+        return responses.answer_captions(desk.do(fetcher.photo(upload), task), start)
 
     @api.post("/v1/scores")
     def score_text() -> Response:
         start = time.perf_counter()
         upload = read_upload(request)
-        text, activations = options.read_score_options(upload.fields)
-        return replies.answer_score(desk.do(fetcher.photo(upload), Scoring(activations), text), start)
+        text, activations = parameters.read_score_options(upload.fields)
+        return responses.answer_score(desk.do(fetcher.photo(upload), Scoring(activations), text), start)
 
     @api.get("/v1/model")
     def describe_model() -> Response:
@@ -49,7 +49,7 @@ def create_api(desk: Desk, fetcher: Fetcher, settings: Settings) -> Blueprint:
 
     @api.get("/readyz")
     def tell_ready() -> Response:
-        return jsonify(status="ready", model=replies.model_payload(desk.check_ready()))
+        return jsonify(status="ready", model=responses.model_payload(desk.check_ready()))
 
-    replies.never_store(api)
+    responses.never_store(api)
     return api

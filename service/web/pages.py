@@ -9,8 +9,8 @@ from typing import Any
 from flask import Blueprint, Response, current_app, make_response, render_template, request
 
 from captioner.decoding import MAX_BEAM_SIZE, MAX_LENGTH
-from service.options import MAX_BEGINNING, MAX_TEXT
 from service.settings import Settings
+from service.web.parameters import MAX_BEGINNING, MAX_TEXT
 
 LANGUAGES = {"en": "English", "ko": "한국어"}  # each named in itself, the one for all others first
 SAMPLES = {  # width and height in pixels

@@ -7,14 +7,14 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, request
 
 from captioner.errors import OptionError
-from service.adapters.dialect import speak
 from service.errors import BadUploadError
 from service.inference.jobs import Captioning
 from service.inference.pipeline import Desk
-from service.options import DECODING, Allowance, Kind, allowed_options, read_values, truth
-from service.replies import never_store
 from service.settings import Settings
-from service.uploads import JSON, JsonValue, decode_base64, read_json, read_upload
+from service.web.adapters.dialect import speak
+from service.web.parameters import DECODING, Allowance, Kind, allowed_options, read_values, truth
+from service.web.requests import JSON, JsonValue, decode_base64, read_json, read_upload
+from service.web.responses import never_store
 
 # Hugging Face's names for the parameters of DECODING.
 NAMES: Mapping[str, str] = {

@@ -20,7 +20,7 @@ from captioner.errors import ConfigError, ImageTooLargeError
 from service.errors import BusyError, FetchError
 from service.settings import Settings
 from service.turns import pausing
-from service.uploads import Upload
+from service.web.requests import Upload
 
 PORTS = {"https": 443, "http": 80}
 MAX_URL = 2000  # characters

@@ -6,10 +6,10 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify
 
-from service import payloads
 from service.errors import answer_error, request_id
 from service.inference.jobs import Model
 from service.inference.pipeline import Work
+from service.web import payloads
 
 PROBLEM_FIELDS = ("type", "title", "status", "detail")
 

@@ -9,10 +9,10 @@ from limits import parse
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from captioner.errors import ConfigError
-from service.fetching import split_list
 from service.keys import HEADER, KeyRing
 from service.prefix import serve_below
 from service.settings import Settings
+from service.web.fetching import split_list
 
 # The page itself, what describes the interface, and what machines ask all the time.
 OPEN_PATHS = frozenset(

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from service.options import Kind
+from service.web.parameters import Kind
 
 Schema = dict[str, Any]
 

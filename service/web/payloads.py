@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from werkzeug.formparser import FormDataParser
 
 from captioner.types import Caption
-from service.forms import AnyNameParser
 from service.inference.cache import PhotoFacts
+from service.web.forms import AnyNameParser
 
 CONFIDENCE_DECIMALS = 4  # more than a calibration can tell
 DECIMALS = 6  # of log-probabilities and attention weights: far below what float32 can tell apart after a network

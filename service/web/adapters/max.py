@@ -5,13 +5,13 @@ import math
 from flask import Blueprint, Response, jsonify, request
 
 from captioner.errors import OptionError
-from service.adapters.dialect import speak
 from service.inference.jobs import Captioning
 from service.inference.pipeline import Desk
-from service.options import Allowance, allowed_options
-from service.replies import never_store
 from service.settings import Settings
-from service.uploads import read_upload
+from service.web.adapters.dialect import speak
+from service.web.parameters import Allowance, allowed_options
+from service.web.requests import read_upload
+from service.web.responses import never_store
 
 UNSTATED = "not stated in the model's file; see the model card"
 PREDICTIONS = 3  # as many as MAX gives
