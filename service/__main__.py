@@ -10,7 +10,7 @@ from functools import partial
 from captioner.checkpoint import read_header
 from captioner.errors import CaptionerError
 from captioner.memory import keep_freed_memory
-from service.app import create_app
+from service.app import create_app, equip
 from service.inference.engine import Engine
 from service.inference.jobs import Model
 from service.lifecycle import FAILED, Life
@@ -18,7 +18,6 @@ from service.observability.logs import start_logging
 from service.observability.metrics import Metrics
 from service.server import addresses, open_server
 from service.settings import Settings, add_flags, read_settings, settings_from, warn_of_misspelt
-from service.telemetry import equip
 
 logger = logging.getLogger("service")
 # After how long a thread that computes in Python gives way to another, in seconds. The model's thread asks for its turn

@@ -10,16 +10,19 @@ from service.errors import register_errors, request_id
 from service.inference.engine import Engine
 from service.inference.jobs import Model, Predictor
 from service.inference.pipeline import Desk
+from service.observability.access import hear_answers
+from service.observability.logs import log_answer
+from service.observability.metrics import Metrics, create_metrics_page
 from service.observability.observer import Observer
+from service.observability.tracing import open_exporter, trace_answer, trace_requests
 from service.settings import DEFAULT_SETTINGS, Settings
 from service.web.access import guard
 from service.web.adapters import create_adapters
 from service.web.api import create_api
 from service.web.fetching import Fetcher
+from service.web.forms import MemoryRequest
 from service.web.heatmaps import create_heatmaps
-from service.web.pages import create_pages
-from service.web.payloads import MemoryRequest
-from service.web.reference import create_reference
+from service.web.pages import create_pages, create_reference
 
 FORM_OVERHEAD = 64 * 1024  # bytes that a form may need around the image: boundaries, part headers, options
 MAX_FORM_PARTS = 32  # twice as many as there are parameters
@@ -104,3 +107,22 @@ def _add_headers(response: Response) -> Response:
     response.headers.update(SECURITY_HEADERS)
     response.headers["X-Request-Id"] = request_id()
     return response
+
+
+def equip(app: Flask, metrics: Metrics, settings: Settings) -> None:
+    """Let an application be seen into, as the settings say.
+
+    Args:
+        app: The application, before its first request.
+        metrics: What counts; the application's observer, too.
+        settings: How the service runs.
+
+    Raises:
+        ConfigError: If traces are wanted and OpenTelemetry is not installed.
+    """
+    hear_answers(app, metrics.answered, log_answer)
+    if settings.metrics:
+        app.register_blueprint(create_metrics_page(metrics))
+    if settings.tracing:
+        trace_requests(app, open_exporter())
+        hear_answers(app, trace_answer)

@@ -1,22 +1,113 @@
 """The life of a service: it loads its model, reloads it when there is a new one, and ends without losing a request."""
 
+import gc
 import logging
 import queue
 import signal
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from PIL import Image
+
+from captioner.checkpoint import SHIPPED
 from captioner.errors import CaptionerError
+from captioner.predictor import CaptionPredictor
 from service.errors import DrainingError
-from service.garbage import set_aside, take_back
 from service.inference.engine import Engine
-from service.inference.jobs import Model
-from service.loading import FileWatch, checkpoint_path, load_model, warm_up
+from service.inference.jobs import Captioning, Model
+from service.inference.worker import batch_sizes
 from service.server import stop_server
 from service.settings import Settings
+
+
+def set_aside() -> None:
+    """Let the garbage collector leave alone all that lives now.
+
+    Now and then it looks at every object that there is: with torch loaded nearly 400,000, which takes it a quarter of a
+    second, and nothing else runs meanwhile. To be called when a model has begun to answer: what comes and goes with
+    requests is little beside what is there by then. What was set aside before is looked at once more, so that nothing
+    stays of a model that has been replaced.
+    """
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()
+
+
+def take_back() -> None:
+    """Let the collector look at everything again, as libraries expect when the interpreter ends."""
+    gc.unfreeze()
+
+
+Mark = tuple[int, int, int]
+
+
+def checkpoint_path(settings: Settings) -> Path:
+    """Return the file of the model."""
+    return settings.checkpoint or SHIPPED
+
+
+def load_model(settings: Settings) -> Model:
+    """Load the model that the settings name.
+
+    Raises:
+        CaptionerError: If the file cannot be used.
+        OSError: If it cannot be read.
+    """
+    path = checkpoint_path(settings)
+    return Model(CaptionPredictor.from_checkpoint(path, threads=settings.inference_threads))
+
+
+def warm_up(engine: Engine, model: Model, settings: Settings) -> None:
+    """Let a model caption a batch of every size, each between two batches of those that wait.
+
+    The first batch of a size is slow, since libraries then choose how to compute it.
+
+    Raises:
+        Exception: Whatever the model raises, if it does not work.
+    """
+    task = Captioning(settings.options())
+    picture = model.photo(Image.new("RGB", (64, 64))).picture
+    for size in batch_sizes(settings.max_batch):
+        answers = engine.call(partial(task.run, model.predictor, [picture] * size, [""] * size))
+        if len(answers) != size:
+            raise ValueError(f"the model returned {len(answers)} answers to {size} photos")
+
+
+class FileWatch:
+    """Tells when a file has become another one and does not change any more.
+
+    Args:
+        path: The file, which may be replaced, or be gone for a while.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._known = self._seen = self._mark()
+
+    def remember(self) -> None:
+        """Take the file as it is for the one that is known."""
+        self._known = self._seen = self._mark()
+
+    def is_new(self) -> bool:
+        """Return whether the file is another one than is known, and the same as at the last look.
+
+        What changes from look to look is still being written.
+        """
+        last, self._seen = self._seen, self._mark()
+        return self._seen is not None and self._seen == last and self._seen != self._known
+
+    def _mark(self) -> Mark | None:
+        try:
+            status = self._path.stat()
+        except OSError:
+            return None
+        return status.st_ino, status.st_size, status.st_mtime_ns
+
 
 logger = logging.getLogger(__name__)
 DONE, CUT_OFF, FAILED = 0, 1, 2  # exit statuses

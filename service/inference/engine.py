@@ -10,6 +10,7 @@ from typing import TypeVar
 from PIL.Image import Image
 
 from captioner.images import DEFAULT_LIMITS, ImageLimits, read_image
+from service.concurrency import pausing
 from service.errors import BusyError, ComeAgainError, DeadlinePassedError, DrainingError, NotReadyError, StuckError
 from service.inference.admission import Capacity
 from service.inference.jobs import Inference, Job, Model, Photo, Task
@@ -18,7 +19,6 @@ from service.inference.worker import InferenceThread
 from service.observability.observer import Observer, Reason, Silence
 from service.observability.tracing import span
 from service.settings import Settings
-from service.turns import pausing
 
 T = TypeVar("T")
 LOADING_RETRY_SECONDS = 5

@@ -17,9 +17,9 @@ from threading import BoundedSemaphore, Event, Thread, Timer
 from urllib.parse import SplitResult, urlsplit
 
 from captioner.errors import ConfigError, ImageTooLargeError
+from service.concurrency import pausing
 from service.errors import BusyError, FetchError
 from service.settings import Settings
-from service.turns import pausing
 from service.web.requests import Upload
 
 PORTS = {"https": 443, "http": 80}

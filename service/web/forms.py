@@ -1,8 +1,10 @@
 """Forms whose headers may be in any encoding: the names of files are ignored, and so must not refuse an upload."""
 
+import io
 import re
 from typing import IO, Any
 
+from flask import Request
 from werkzeug.formparser import FormDataParser
 
 MAX_HEADERS = 64 * 1024  # bytes of a part's headers that are looked at; the parser refuses longer ones
@@ -79,3 +81,24 @@ def _readable(headers: bytes) -> bytes:
     except UnicodeDecodeError:
         return _FOREIGN_LETTERS.sub(b"_", headers)
     return headers
+
+
+class MemoryRequest(Request):
+    """A request whose uploads stay in memory, and whose malformed forms are errors instead of empty forms."""
+
+    form_data_parser_class = AnyNameParser
+
+    def _get_file_stream(
+        self,
+        total_content_length: int | None,  # noqa: ARG002 - the signature is Werkzeug's
+        content_type: str | None,  # noqa: ARG002
+        filename: str | None = None,  # noqa: ARG002
+        content_length: int | None = None,  # noqa: ARG002
+    ) -> IO[bytes]:
+        return io.BytesIO()
+
+    def make_form_data_parser(self) -> FormDataParser:
+        """Return Werkzeug's parser, told not to swallow errors."""
+        parser = super().make_form_data_parser()
+        parser.silent = False
+        return parser

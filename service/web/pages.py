@@ -6,10 +6,12 @@ from importlib.resources import files
 from types import SimpleNamespace
 from typing import Any
 
-from flask import Blueprint, Response, current_app, make_response, render_template, request
+from flask import Blueprint, Response, current_app, jsonify, make_response, render_template, request
 
 from captioner.decoding import MAX_BEAM_SIZE, MAX_LENGTH
 from service.settings import Settings
+from service.web.openapi import create_document
+from service.web.openapi.document import servers
 from service.web.parameters import MAX_BEGINNING, MAX_TEXT
 
 LANGUAGES = {"en": "English", "ko": "한국어"}  # each named in itself, the one for all others first
@@ -61,3 +63,27 @@ def read_strings(language: str) -> dict[str, str]:
     table = files("service").joinpath("static", "strings", f"{language}.json").read_text(encoding="utf-8")
     strings: dict[str, str] = json.loads(table)
     return strings
+
+
+def create_reference(settings: Settings) -> Blueprint:
+    """Return the routes."""
+    reference = Blueprint("reference", __name__)
+    document = create_document(settings)
+
+    @reference.get("/openapi.json")
+    def send_document() -> Response:
+        answer = jsonify({**document, "servers": servers(request.script_root)})
+        answer.add_etag()
+        answer.make_conditional(request)
+        return answer
+
+    @reference.get("/docs")
+    def show_reference() -> Response:
+        return make_response(render_template("docs.html"))
+
+    @reference.after_request
+    def ask_again(response: Response) -> Response:
+        response.headers["Cache-Control"] = "no-cache"
+        return response
+
+    return reference

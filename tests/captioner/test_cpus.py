@@ -87,7 +87,7 @@ def test_a_system_without_affinity(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_the_service_computes_in_as_many_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from service.turns import Turns  # noqa: PLC0415
+    from service.concurrency import Turns  # noqa: PLC0415
 
     write(tmp_path, {"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "600000 100000\n"})
     monkeypatch.setattr(cpus.available_cpus, "__defaults__", (tmp_path,))

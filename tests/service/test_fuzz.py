@@ -12,8 +12,8 @@ from benchmarks.fuzz import ALLOWED_5XX, bombard, is_failure, judge, lives, main
 from benchmarks.hostile import PATHS, Shot, mutate, seeds, shot
 from captioner.types import Caption
 from service import Settings, create_app
+from service.app import equip
 from service.observability.metrics import Metrics
-from service.telemetry import equip
 from tests.service.fakes import FakePredictor
 
 Serve = Callable[[Flask], AbstractContextManager[str]]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from service.garbage import set_aside, take_back
+from service.lifecycle import set_aside, take_back
 
 
 class Knot:

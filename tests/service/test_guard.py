@@ -19,9 +19,9 @@ from flask.testing import FlaskClient
 
 from captioner.errors import ConfigError
 from service import Settings, create_app
+from service.app import equip
 from service.keys import KeyRing, main
 from service.observability.metrics import Metrics
-from service.telemetry import equip
 from service.web.access import OPEN_PATHS, client_name, is_open
 from tests.service.fakes import FakePredictor
 

@@ -20,10 +20,10 @@ from captioner.heatmap import contact_sheet, overlay, tile_picture
 from captioner.images import read_image
 from captioner.predictor import CaptionPredictor
 from service import create_app
+from service.concurrency import Turns
 from service.inference.engine import DRAWN_TOGETHER, Engine
 from service.inference.jobs import Model
 from service.settings import Settings
-from service.turns import Turns
 from tests.service.fakes import CELLS, BlindPredictor, FakePredictor, fake_caption
 from tests.service.gates import PATIENCE, Gate
 

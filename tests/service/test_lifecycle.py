@@ -25,8 +25,7 @@ from captioner.errors import CheckpointError
 from service import Settings, create_app
 from service.inference.engine import Engine
 from service.inference.jobs import Model
-from service.lifecycle import CUT_OFF, DONE, FAILED, Life
-from service.loading import FileWatch, load_model
+from service.lifecycle import CUT_OFF, DONE, FAILED, FileWatch, Life, load_model
 from service.server import addresses, open_server
 from tests.service.fakes import FakeInfo, FakePredictor
 from tests.service.gates import PATIENCE, Gate, Listener

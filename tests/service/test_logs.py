@@ -12,10 +12,10 @@ from flask import Flask
 from captioner.types import Caption
 from service import Settings, create_app
 from service.__main__ import announce
+from service.app import equip
 from service.inference.jobs import Model
 from service.observability.logs import QUIET, start_logging
 from service.observability.metrics import Metrics
-from service.telemetry import equip
 from tests.service.fakes import FakePredictor
 
 MakePhoto = Callable[..., bytes]

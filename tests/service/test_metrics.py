@@ -10,9 +10,9 @@ from flask.testing import FlaskClient
 
 from captioner.types import Caption
 from service import Settings, create_app
+from service.app import equip
 from service.observability.metrics import Metrics
 from service.observability.observer import Observer, Reason
-from service.telemetry import equip
 from tests.service.fakes import FakePredictor
 
 MakePhoto = Callable[..., bytes]

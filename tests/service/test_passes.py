@@ -5,7 +5,7 @@ from typing import Any, cast
 import pytest
 from waitress.channel import HTTPChannel
 
-from service.passes import SHARE, Passes, choose
+from service.server import SHARE, Passes, choose
 
 
 class Channel:

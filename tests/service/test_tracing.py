@@ -13,10 +13,10 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from captioner.errors import ConfigError
 from service import Settings, create_app
+from service.app import equip
 from service.observability.access import hear_answers
 from service.observability.metrics import Metrics
 from service.observability.tracing import span, trace_answer, trace_requests
-from service.telemetry import equip
 from tests.service.fakes import FakePredictor
 
 MakePhoto = Callable[..., bytes]
@@ -104,7 +104,7 @@ def test_the_service_runs_without_opentelemetry() -> None:
 def test_tracing_is_switched_on_by_its_setting(monkeypatch: pytest.MonkeyPatch, exporter: InMemorySpanExporter) -> None:
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    monkeypatch.setattr("service.telemetry.open_exporter", lambda: provider)
+    monkeypatch.setattr("service.app.open_exporter", lambda: provider)
     settings = Settings(tracing=True)
     app = create_app(FakePredictor(), settings)
     equip(app, Metrics(), settings)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from service.turns import Turns, pausing
+from service.concurrency import Turns, pausing
 
 SECONDS = 30  # that something may take which takes no time if all is well
 

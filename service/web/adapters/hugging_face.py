@@ -7,11 +7,10 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, request
 
 from captioner.errors import OptionError
-from service.errors import BadUploadError
+from service.errors import BadUploadError, speak
 from service.inference.jobs import Captioning
 from service.inference.pipeline import Desk
 from service.settings import Settings
-from service.web.adapters.dialect import speak
 from service.web.parameters import DECODING, Allowance, Kind, allowed_options, read_values, truth
 from service.web.requests import JSON, JsonValue, decode_base64, read_json, read_upload
 from service.web.responses import never_store

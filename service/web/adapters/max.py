@@ -5,10 +5,10 @@ import math
 from flask import Blueprint, Response, jsonify, request
 
 from captioner.errors import OptionError
+from service.errors import speak
 from service.inference.jobs import Captioning
 from service.inference.pipeline import Desk
 from service.settings import Settings
-from service.web.adapters.dialect import speak
 from service.web.parameters import Allowance, allowed_options
 from service.web.requests import read_upload
 from service.web.responses import never_store

@@ -9,8 +9,7 @@ import numpy as np
 from flask import Request, Response, current_app, jsonify
 
 from service.errors import BadUploadError
-from service.web.compression import read_body
-from service.web.requests import parse_json, read_json
+from service.web.requests import parse_json, read_body, read_json
 
 HEADER = "Inference-Header-Content-Length"
 SIZE, WANTED, ALL_WANTED = "binary_data_size", "binary_data", "binary_data_output"

@@ -8,11 +8,10 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, request
 
 from captioner.types import Caption
-from service.errors import BadUploadError, ComeAgainError, NotReadyError, StuckError, UnknownModelError
+from service.errors import BadUploadError, ComeAgainError, NotReadyError, StuckError, UnknownModelError, speak
 from service.inference.jobs import Captioning, Model
 from service.inference.pipeline import Desk, Work
 from service.settings import Settings
-from service.web.adapters.dialect import speak
 from service.web.adapters.tensors import (
     ALL_WANTED,
     SIZE,
@@ -22,9 +21,8 @@ from service.web.adapters.tensors import (
     read_message,
     unpack_texts,
 )
-from service.web.compression import read_body
 from service.web.parameters import DECODING, Allowance, allowed_options, read_values
-from service.web.requests import JsonValue, decode_base64, parse_json
+from service.web.requests import JsonValue, decode_base64, parse_json, read_body
 from service.web.responses import never_store
 
 INPUT = "image"

@@ -8,7 +8,7 @@ from service.web.adapters.hugging_face import PARAMETERS
 from service.web.adapters.tensors import ALL_WANTED, HEADER, OCTETS, WANTED
 from service.web.adapters.v2 import INPUT, OUTPUTS
 from service.web.openapi.operations import JSON_MIME, REQUEST_ID, get, json_answer, post, raw_photo
-from service.web.openapi.shapes import (
+from service.web.openapi.schemas import (
     PHOTO_BASE64,
     PHOTO_BYTES,
     TEXT,

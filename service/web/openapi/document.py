@@ -8,8 +8,7 @@ from service.settings import Settings
 from service.web.heatmaps import DEFAULTS as DRAWING
 from service.web.openapi.adapters import adapter_paths
 from service.web.openapi.operations import JSON_MIME, MIME, get, json_answer, photo_bodies, post
-from service.web.openapi.schemas import SCHEMAS
-from service.web.openapi.shapes import one, query
+from service.web.openapi.schemas import SCHEMAS, one, query
 from service.web.parameters import CAPTIONS, HEATMAPS, SCORES
 
 VERSION = "1.0.0"  # of the interface

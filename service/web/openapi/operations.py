@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from service.web.openapi.shapes import PHOTO_BASE64, PHOTO_BYTES, Schema, fields, many, one
+from service.web.openapi.schemas import PHOTO_BASE64, PHOTO_BYTES, Schema, fields, many, one
 from service.web.parameters import Kind
 
 JSON_MIME, MIME = "application/json", "application/problem+json"
