@@ -19,10 +19,10 @@ from captioner.predictor import CaptionPredictor
 from training.data import load_captioned_images
 from training.evaluation.bootstrap import Bootstrap
 from training.evaluation.evaluate import Evaluation, evaluate
-from training.fit import resume, start
 from training.phase import PhaseRecipe
 from training.recipe import Recipe, load_recipe
-from training.run_folder import RunFolder
+from training.runs.folder import RunFolder
+from training.runs.start import resume, start
 
 SEARCH = DecodingOptions(length_penalty=0.0)
 GREEDY = DecodingOptions(beam_size=1, length_penalty=0.0)

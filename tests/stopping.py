@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from training.run import Run
+from training.runs.run import Run
 
 
 def stop_after(run: Run[Any, Any], steps: int, monkeypatch: pytest.MonkeyPatch, number: int = signal.SIGTERM) -> None:

@@ -16,24 +16,24 @@ from captioner.images import read_image
 from captioner.model import CaptionModel
 from captioner.predictor import CaptionPredictor
 from captioner.types import Features
-from training.averaging import MovingAverage
 from training.batches import Batch, CaptionBatches, PhotoSource
-from training.board import Board
 from training.caption_loss import CaptionLoss
 from training.compiling import compile_parts
 from training.metrics import ALWAYS_ZERO, MetricReport, cider_is_always_zero
-from training.optimizer import adamw
-from training.overview import data_rows, model_rows, vocabulary_row
 from training.phase import PhaseRecipe
-from training.precision import uses_bfloat16
 from training.recipe import Recipe
 from training.rewards import Reward
-from training.run import Run
-from training.schedule import phase_share
+from training.runs.averaging import MovingAverage
+from training.runs.distributed import World
+from training.runs.optimizer import adamw
+from training.runs.overview import data_rows, model_rows, vocabulary_row
+from training.runs.precision import uses_bfloat16
+from training.runs.run import Run
+from training.runs.schedule import phase_share
+from training.runs.tensorboard import Board
 from training.setup import Workbench
 from training.sources import Sources
 from training.validation import all_empty, best_captions, score
-from training.world import World
 
 VALIDATION_BATCH = 32
 SHOWN = 4  # validation photos that TensorBoard shows after every epoch
@@ -106,7 +106,7 @@ class Trainer(Run[list[Batch], CaptionModel]):
         return before + sum(phase.epochs for phase in self.phases[self.progress.phase :])
 
     def run(self) -> bool:
-        """Train, and show it in TensorBoard; see :meth:`training.run.Run.run`."""
+        """Train, and show it in TensorBoard; see :meth:`training.runs.run.Run.run`."""
         if not self.world.leads:
             return super().run()
         self._board = Board(self.files.board, self.steps_done)

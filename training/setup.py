@@ -19,8 +19,8 @@ from training.frequencies import log_frequencies
 from training.growing import grow
 from training.language.model import LanguageModel, load_language_model
 from training.norms import make_norms_fit
-from training.provenance import captions_provenance, commit, public_recipe, weights_sha256
 from training.recipe import Recipe
+from training.runs.provenance import captions_provenance, commit, public_recipe, weights_sha256
 from training.vocabulary import learn_tokenizer
 from training.weights import RANDOM, weights_provenance
 

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from torch import nn
 
-from training.averaging import MovingAverage, ramped_decay
-from training.fit import start
 from training.phase import PhaseRecipe
 from training.recipe import Recipe
+from training.runs.averaging import MovingAverage, ramped_decay
+from training.runs.start import start
 
 
 @pytest.mark.parametrize(("steps", "decay"), [(0, 0.1), (1, 2 / 11), (90, 0.91), (10**6, 0.998)])

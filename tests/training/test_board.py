@@ -7,10 +7,10 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.util.tensor_util import make_ndarray
 
-from training.fit import resume, start
 from training.loop import SHOWN
 from training.phase import PhaseRecipe
 from training.recipe import Recipe
+from training.runs.start import resume, start
 
 
 def events(recipe: Recipe) -> EventAccumulator:
@@ -20,7 +20,7 @@ def events(recipe: Recipe) -> EventAccumulator:
 
 
 def test_curves_captions_and_heatmaps(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("training.board.EVERY", 1)
+    monkeypatch.setattr("training.runs.tensorboard.EVERY", 1)
     recipe = replace(recipe, training=replace(recipe.training, phases=(PhaseRecipe(epochs=2, learning_rate=0.01),)))
     trainer = start(recipe)
     trainer.run()
@@ -38,7 +38,7 @@ def test_curves_captions_and_heatmaps(recipe: Recipe, monkeypatch: pytest.Monkey
 
 
 def test_a_resumed_run_goes_on_in_the_same_curves(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("training.board.EVERY", 1)
+    monkeypatch.setattr("training.runs.tensorboard.EVERY", 1)
     trainer = start(recipe)
     step = trainer._step
 

@@ -6,9 +6,9 @@ import pytest
 
 from captioner.checkpoint import load_checkpoint
 from captioner.errors import ConfigError
-from training.fit import start
 from training.phase import PhaseRecipe
 from training.recipe import Recipe
+from training.runs.start import start
 
 
 @pytest.mark.filterwarnings("ignore:The .grad attribute:UserWarning")  # torch's compiler looks at it, we do not

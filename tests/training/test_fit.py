@@ -12,10 +12,10 @@ from captioner.errors import CaptionerError
 from tests.stopping import stop_after
 from training.batches import Batch
 from training.errors import TrainingError
-from training.fit import resume, start
 from training.loop import Trainer
 from training.phase import PhaseRecipe
 from training.recipe import Recipe
+from training.runs.start import resume, start
 
 
 def weights(trainer: Trainer) -> dict[str, torch.Tensor]:

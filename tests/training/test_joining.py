@@ -16,10 +16,10 @@ from captioner.predictor import CaptionPredictor
 from captioner.tokenizers import WordTokenizer
 from tests.pictures import noise_image
 from training.__main__ import main
-from training.fit import start
 from training.growing import grow
 from training.joining import join
 from training.recipe import Recipe
+from training.runs.start import start
 
 
 @pytest.fixture

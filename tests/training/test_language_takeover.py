@@ -13,10 +13,10 @@ from captioner.errors import CheckpointError, ConfigError
 from captioner.tokenizers import CharacterTokenizer, WordTokenizer
 from tests.language_models import random_model
 from training.decoder_weights import take_over
-from training.fit import start
 from training.language.model import LanguageModel, save_language_model
-from training.provenance import sha256
 from training.recipe import Recipe
+from training.runs.provenance import sha256
+from training.runs.start import start
 
 WORDS = ("boat", "row", "your", "gently")
 OWN = ("a", "gently", "dog", "row")

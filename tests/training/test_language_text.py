@@ -15,7 +15,7 @@ from training.language import likelihood
 from training.language.recipe import LanguageRecipe, TextRecipe
 from training.language.text import TextStreams, load_text
 from training.recipe import TokenizerRecipe, read_recipe
-from training.run_folder import RunFolder
+from training.runs.folder import RunFolder
 
 RECIPE = Path(__file__).parents[2] / "training" / "recipes" / "austen.toml"
 BOS = 1

@@ -19,7 +19,7 @@ from training.language.loop import LanguageTrainer
 from training.language.model import LanguageModel, load_language_model
 from training.language.setup import set_up_text
 from training.language.text import TextChunk
-from training.world import World
+from training.runs.distributed import World
 
 STILL = {"dropout": 0.0}
 

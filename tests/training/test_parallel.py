@@ -16,10 +16,10 @@ import torch
 from safetensors.torch import load_file
 
 from captioner.config import to_dict
-from training.fit import resume, start
 from training.phase import PhaseRecipe
 from training.recipe import Recipe
-from training.world import World
+from training.runs.distributed import World
+from training.runs.start import resume, start
 
 ROOT = Path(__file__).parents[2]
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")

@@ -15,7 +15,7 @@ from training.__main__ import main
 from training.concepts.recipe import ConceptRecipe
 from training.language.recipe import LanguageRecipe
 from training.recipe import Recipe, load_recipe, read_recipe
-from training.run_folder import RunFolder
+from training.runs.folder import RunFolder
 
 FOLDER = Path(__file__).parents[2] / "training" / "recipes"
 KINDS: dict[str, tuple[type[Any], str]] = {

@@ -12,11 +12,11 @@ from captioner.types import Caption
 from training.__main__ import main
 from training.commands import runs
 from training.evaluation import evaluate as evaluating
-from training.fit import start
 from training.loop import Trainer
 from training.metrics import cider_is_always_zero, score_captions
 from training.phase import PhaseRecipe
 from training.recipe import Recipe
+from training.runs.start import start
 
 DOG = ("a dog runs .", "the dog sits", "a dog runs")
 CAT = ("a cat sits on a mat", "a cat")

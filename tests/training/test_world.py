@@ -10,7 +10,7 @@ import torch
 
 from training.commands import fit, fit_concepts, fit_text
 from training.errors import TrainingError
-from training.world import World, join_world, lone_world
+from training.runs.distributed import World, join_world, lone_world
 
 COMMANDS = [(fit, "start_or_restart"), (fit_concepts, "start_concepts"), (fit_text, "start_text")]
 

@@ -19,7 +19,7 @@ from training.evaluation.evaluate import caption_photos
 from training.evaluation.examples import first_half, make_examples
 from training.evaluation.reliability import Bin
 from training.evaluation.reliability_plot import save_reliability_plot
-from training.provenance import sha256
+from training.runs.provenance import sha256
 from training.validation import score
 
 DEFAULTS = Standards()

@@ -4,9 +4,9 @@ from argparse import ArgumentParser, Namespace
 from functools import partial
 
 from training.commands.runs import add_source, run_from
-from training.fit import resume, start_or_restart
 from training.recipe import Recipe
-from training.world import join_world
+from training.runs.distributed import join_world
+from training.runs.start import resume, start_or_restart
 
 
 def add_arguments(parser: ArgumentParser) -> None:

@@ -6,7 +6,7 @@ from functools import partial
 from training.commands.runs import add_source, run_from
 from training.concepts.fit import resume_concepts, start_concepts
 from training.concepts.recipe import ConceptRecipe
-from training.world import lone_world
+from training.runs.distributed import lone_world
 
 
 def add_arguments(parser: ArgumentParser) -> None:

@@ -6,7 +6,7 @@ from functools import partial
 from training.commands.runs import add_source, run_from
 from training.language.fit import resume_text, start_text
 from training.language.recipe import LanguageRecipe
-from training.world import lone_world
+from training.runs.distributed import lone_world
 
 
 def add_arguments(parser: ArgumentParser) -> None:

@@ -7,9 +7,9 @@ from typing import Any, TypeVar
 
 from captioner.commands.output import DONE, say, warn
 from training.errors import TrainingError
-from training.overview import overview_text
 from training.recipe import read_recipe
-from training.run import Run
+from training.runs.overview import overview_text
+from training.runs.run import Run
 
 T = TypeVar("T")
 STOPPED = 130  # what a shell reports of a command that SIGINT ended

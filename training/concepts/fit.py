@@ -5,8 +5,8 @@ from pathlib import Path
 from training.concepts.loop import ConceptTrainer
 from training.concepts.recipe import ConceptRecipe
 from training.concepts.setup import set_up_concepts
-from training.run_folder import RunFolder
-from training.world import World
+from training.runs.distributed import World
+from training.runs.folder import RunFolder
 
 ALONE = World()
 

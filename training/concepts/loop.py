@@ -8,19 +8,19 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from training.averaging import MovingAverage
 from training.batches import Batch, CaptionBatches
 from training.concepts.network import ConceptNetwork
 from training.concepts.precision import mean_average_precision
 from training.concepts.recipe import ConceptRecipe
 from training.concepts.setup import ConceptBench
 from training.concepts.weights import ConceptModel, save_concepts
-from training.optimizer import adamw
-from training.overview import data_rows, parameters_row, weights_name
 from training.photos import MARGIN, AugmentedSource, PlainPhotos, store_photos
-from training.run import Run
-from training.schedule import one_cycle
-from training.world import World
+from training.runs.averaging import MovingAverage
+from training.runs.distributed import World
+from training.runs.optimizer import adamw
+from training.runs.overview import data_rows, parameters_row, weights_name
+from training.runs.run import Run
+from training.runs.schedule import one_cycle
 
 VALIDATION_BATCH = 32
 ALONE = World()

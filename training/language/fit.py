@@ -5,8 +5,8 @@ from pathlib import Path
 from training.language.loop import LanguageTrainer
 from training.language.recipe import LanguageRecipe
 from training.language.setup import set_up_text
-from training.run_folder import RunFolder
-from training.world import World
+from training.runs.distributed import World
+from training.runs.folder import RunFolder
 
 ALONE = World()
 

@@ -16,11 +16,11 @@ from training.language.sampling import write_samples
 from training.language.setup import TextBench
 from training.language.text import TextChunk
 from training.objective import cross_entropy
-from training.optimizer import adamw
-from training.overview import parameters_row, vocabulary_row
-from training.run import Run
-from training.schedule import one_cycle
-from training.world import World
+from training.runs.distributed import World
+from training.runs.optimizer import adamw
+from training.runs.overview import parameters_row, vocabulary_row
+from training.runs.run import Run
+from training.runs.schedule import one_cycle
 
 ALONE = World()
 

@@ -12,7 +12,7 @@ from captioner.tokenizers import Tokenizer
 from training.language.model import LanguageDecoder
 from training.language.recipe import LanguageRecipe
 from training.language.text import Text, TextStreams, load_text
-from training.provenance import commit
+from training.runs.provenance import commit
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from captioner.images import read_image
 from tests.pictures import noise_image
 from training.data import CaptionedImage, load_captioned_images
 from training.errors import DataError
-from training.fit import start
 from training.recipe import Recipe
+from training.runs.start import start
 
 
 @pytest.fixture

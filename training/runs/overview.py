@@ -9,8 +9,8 @@ from captioner.model import CaptionModel
 from captioner.tokenizers import Tokenizer
 from training.data import CaptionedImage
 from training.recipe import Recipe
+from training.runs.distributed import World
 from training.weights import RANDOM
-from training.world import World
 
 
 def device_name(world: World) -> str:

@@ -13,13 +13,13 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from training.errors import TrainingError
-from training.overview import device_name
-from training.precision import uses_bfloat16
 from training.recipe import RunRecipe
-from training.run_folder import RunFolder
-from training.run_state import Progress, load_run_state, save_run_state
-from training.signals import stop_signals
-from training.world import World
+from training.runs.distributed import World
+from training.runs.folder import RunFolder
+from training.runs.overview import device_name
+from training.runs.precision import uses_bfloat16
+from training.runs.signals import stop_signals
+from training.runs.state import Progress, load_run_state, save_run_state
 
 BatchT = TypeVar("BatchT")
 ModelT = TypeVar("ModelT")
@@ -29,7 +29,7 @@ class Run(Generic[BatchT, ModelT], ABC):
     """One training run in its folder.
 
     Args:
-        folder: Of the run; see :class:`training.run_folder.RunFolder`.
+        folder: Of the run; see :class:`training.runs.folder.RunFolder`.
         training: How to learn.
         network: Whose weights learn.
         optimizer: What makes them learn.

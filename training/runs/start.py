@@ -4,9 +4,9 @@ from pathlib import Path
 
 from training.loop import Trainer
 from training.recipe import Recipe
-from training.run_folder import RunFolder
+from training.runs.distributed import World, restarts
+from training.runs.folder import RunFolder
 from training.setup import set_up
-from training.world import World, restarts
 
 ALONE = World()
 

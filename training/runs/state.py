@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from captioner.checkpoint import write_safetensors
 from captioner.config import STRICT, from_dict
 from training.errors import TrainingError
-from training.world import World
+from training.runs.distributed import World
 
 
 @dataclass
