@@ -35,7 +35,7 @@ from captioner.tokenizers import WordTokenizer
 from captioner.types import Features
 from training.batches import Batch, CaptionBatches, FeatureSource
 from training.data import CaptionedImage, load_captioned_images
-from training.features import CachedFeatures
+from training.inputs.features import CachedFeatures
 from training.objective import cross_entropy
 
 PHOTOS, BATCH, STEPS, SHOWN, TIMED = 160, 8, 50, 10, 7

@@ -12,7 +12,7 @@ from torch import Tensor
 from captioner.tokenizers import Tokenizer
 from captioner.types import Features
 from training.data import CaptionedImage
-from training.features import CachedFeatures
+from training.inputs.features import CachedFeatures
 
 SIDED = re.compile(r"\b(?:left|right)\b", re.IGNORECASE)
 

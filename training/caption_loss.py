@@ -10,8 +10,8 @@ from captioner.model import CaptionModel
 from captioner.tokenizers import Tokenizer
 from captioner.types import DecoderRun, Features
 from training.batches import Batch
-from training.chance import chances
 from training.forcing import force_captions
+from training.inputs.chance import chances
 from training.objective import attention_penalty, cross_entropy, mean_of_others, scheduled_inputs, self_critical
 from training.phase import PhaseRecipe
 from training.rewards import ENDING, Reward

@@ -19,6 +19,7 @@ from captioner.types import Features
 from training.batches import Batch, CaptionBatches, PhotoSource
 from training.caption_loss import CaptionLoss
 from training.compiling import compile_parts
+from training.inputs.sources import Sources
 from training.metrics import ALWAYS_ZERO, MetricReport, cider_is_always_zero
 from training.phase import PhaseRecipe
 from training.recipe import Recipe
@@ -32,7 +33,6 @@ from training.runs.run import Run
 from training.runs.schedule import phase_share
 from training.runs.tensorboard import Board
 from training.setup import Workbench
-from training.sources import Sources
 from training.validation import all_empty, best_captions, score
 
 VALIDATION_BATCH = 32

@@ -11,7 +11,7 @@ from tqdm import tqdm
 from captioner.config import ImageConfig
 from captioner.encoders import Encoder
 from training.data import CaptionedImage
-from training.photos import PlainPhotos
+from training.inputs.photos import PlainPhotos
 
 PHOTOS = 512  # that the statistics are measured on
 BATCH = 16

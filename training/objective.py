@@ -5,7 +5,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from captioner.decoding import SpecialTokens
-from training.chance import draw
+from training.inputs.chance import draw
 from training.rollout import IMPOSSIBLE, Rollout
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from captioner.decoders import Decoder
 from captioner.decoding import DecodingOptions, SpecialTokens, search
 from captioner.types import Features
-from training.chance import draw
+from training.inputs.chance import draw
 
 IMPOSSIBLE = -1e9
 

@@ -19,12 +19,12 @@ from captioner.images import ImageTransform, read_image
 from captioner.model import CaptionModel
 from captioner.tokenizers import WordTokenizer
 from tests.pictures import noise_image
-from training import features as module
 from training.batches import Batch, CaptionBatches, FeatureSource
 from training.data import CaptionedImage, load_captioned_images
 from training.errors import DataError
-from training.features import CachedFeatures, cache_features
-from training.photos import PlainPhotos
+from training.inputs import features as module
+from training.inputs.features import CachedFeatures, cache_features
+from training.inputs.photos import PlainPhotos
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from captioner.config import ImageConfig
 from captioner.images import ImageTransform
 from tests.pictures import noise_image
 from training.errors import DataError
-from training.photos import AugmentedPhotos, AugmentedSource, store_photos
+from training.inputs.photos import AugmentedPhotos, AugmentedSource, store_photos
 
 CONFIG = ImageConfig(size=64)
 FIRST_TWO = torch.tensor([0, 1])
@@ -69,7 +69,7 @@ def test_versions_are_made_of_augmented_photos(photos: list[Path], tmp_path: Pat
 
 def test_the_store_is_filled_once(photos: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = store_photos(photos, 32, tmp_path)
-    monkeypatch.setattr("training.photos._fill", lambda *_: pytest.fail("filled again"))
+    monkeypatch.setattr("training.inputs.photos._fill", lambda *_: pytest.fail("filled again"))
     assert np.array_equal(store_photos(photos, 32, tmp_path).pixels, first.pixels)
 
 

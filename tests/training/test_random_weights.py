@@ -14,9 +14,9 @@ from training.concepts.fit import start_concepts
 from training.concepts.recipe import ConceptLearningRecipe, ConceptRecipe, WordsRecipe
 from training.encoder_weights import start_encoder
 from training.errors import DataError
+from training.inputs.photos import PlainPhotos
 from training.language.recipe import TextRecipe
 from training.language.text import load_text
-from training.photos import PlainPhotos
 from training.recipe import Recipe, TokenizerRecipe
 from training.runs.start import resume, start
 from training.setup import set_up

@@ -14,7 +14,7 @@ from training.concepts.precision import mean_average_precision
 from training.concepts.recipe import ConceptRecipe
 from training.concepts.setup import ConceptBench
 from training.concepts.weights import ConceptModel, save_concepts
-from training.photos import MARGIN, AugmentedSource, PlainPhotos, store_photos
+from training.inputs.photos import MARGIN, AugmentedSource, PlainPhotos, store_photos
 from training.runs.averaging import MovingAverage
 from training.runs.distributed import World
 from training.runs.optimizer import adamw

@@ -8,8 +8,8 @@ from torch import Tensor
 from captioner.model import CaptionModel
 from training.batches import FeatureSource
 from training.data import CaptionedImage
-from training.features import CachedFeatures, Shown, cache_features
-from training.photos import MARGIN, AugmentedPhotos, AugmentedSource, PlainPhotos, store_photos
+from training.inputs.features import CachedFeatures, Shown, cache_features
+from training.inputs.photos import MARGIN, AugmentedPhotos, AugmentedSource, PlainPhotos, store_photos
 
 AGAIN = "encoding photos again"
 

@@ -19,7 +19,7 @@ from tqdm import tqdm
 from captioner.config import ImageConfig
 from captioner.files import move
 from captioner.images import ImageTransform
-from training.cache import hash_photos, locked, read_photo
+from training.inputs.cache import hash_photos, locked, read_photo
 
 MARGIN = 8 / 7  # how much larger than the encoder's square photos are kept, so that crops lose no detail
 
@@ -43,7 +43,7 @@ class PlainPhotos:
         return ["plain", self.mirrored]
 
     def pixels(self, start: int, end: int) -> Tensor:
-        """Return the photos from ``start`` to ``end``; see :class:`training.features.Shown`."""
+        """Return the photos from ``start`` to ``end``; see :class:`training.inputs.features.Shown`."""
         photos = map(read_photo, self.paths[start:end])
         return ImageTransform(self.config).batch(
             [ImageOps.mirror(photo) if self.mirrored else photo for photo in photos]
@@ -160,7 +160,7 @@ class AugmentedPhotos:
         return ["augmented", self.version, self.source.crop, self.source.colour, may]
 
     def pixels(self, start: int, end: int) -> Tensor:
-        """Return the photos from ``start`` to ``end``; see :class:`training.features.Shown`."""
+        """Return the photos from ``start`` to ``end``; see :class:`training.inputs.features.Shown`."""
         seed = self.version * 1_000_003 + start
         coin = torch.rand(end - start, generator=torch.Generator().manual_seed(seed)) < 0.5
         seeds = self.version * 1_000_003 + torch.arange(start, end)

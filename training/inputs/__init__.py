@@ -1,0 +1,1 @@
+"""Photos and features as batches show them."""
