@@ -33,10 +33,10 @@ from captioner.model import CaptionModel
 from captioner.predictor import CaptionPredictor
 from captioner.tokenizers import WordTokenizer
 from captioner.types import Features
-from training.batches import Batch, CaptionBatches, FeatureSource
+from training.captioning.batches import Batch, CaptionBatches, FeatureSource
 from training.data import CaptionedImage, load_captioned_images
 from training.inputs.features import CachedFeatures
-from training.objective import cross_entropy
+from training.losses import cross_entropy
 
 PHOTOS, BATCH, STEPS, SHOWN, TIMED = 160, 8, 50, 10, 7
 TEN_WORDS = DecodingOptions(min_length=10, max_length=10)  # so that every model takes as many steps

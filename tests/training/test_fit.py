@@ -10,9 +10,9 @@ import torch
 from captioner.checkpoint import load_checkpoint
 from captioner.errors import CaptionerError
 from tests.stopping import stop_after
-from training.batches import Batch
+from training.captioning.batches import Batch
+from training.captioning.trainer import Trainer
 from training.errors import TrainingError
-from training.loop import Trainer
 from training.phase import PhaseRecipe
 from training.recipe import Recipe
 from training.runs.start import resume, start

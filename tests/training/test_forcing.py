@@ -8,7 +8,7 @@ import torch
 from captioner.config import DecoderConfig
 from captioner.decoders import DECODERS
 from captioner.types import DecoderRun, Features
-from training.forcing import force_captions
+from training.captioning.teacher_forcing import force_captions
 
 V, P, D, STEPS = 11, 5, 4, 7
 LENGTHS = {

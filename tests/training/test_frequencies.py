@@ -10,9 +10,9 @@ import torch
 from captioner.checkpoint import Checkpoint, save_checkpoint
 from captioner.decoders import members_of
 from captioner.tokenizers import TOKENIZERS
-from training.frequencies import log_frequencies
+from training.captioning.frequencies import log_frequencies
+from training.captioning.setup import set_up
 from training.recipe import Recipe
-from training.setup import set_up
 
 CAPTIONS = ["a dog runs", "a dog and a cat"]
 

@@ -12,12 +12,12 @@ from captioner.config import EncoderConfig
 from captioner.encoders import ENCODERS, Encoder
 from captioner.types import Features
 from tests.networks import calibrate, draw_weights
+from training.captioning.setup import set_up
 from training.concepts.recipe import ConceptRecipe
 from training.concepts.setup import set_up_concepts
 from training.norms import folded, restore_norms
 from training.phase import PhaseRecipe
 from training.recipe import DataRecipe, Recipe
-from training.setup import set_up
 
 PATHS = ("train_annotations", "train_images", "val_annotations", "val_images")
 NORMED = ["efficientnet_b0", "mobilenet_v2", "mobilenet_v3_large", "resnet50"]

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from captioner.decoding import SpecialTokens
-from training.objective import attention_penalty, cross_entropy, mean_of_others, scheduled_inputs, self_critical
-from training.rollout import Rollout
+from training.captioning.rollout import Rollout
+from training.losses import attention_penalty, cross_entropy, mean_of_others, scheduled_inputs, self_critical
 from training.runs.schedule import one_cycle
 
 

@@ -201,7 +201,7 @@ def test_a_killed_worker_is_restarted(recipe: Recipe) -> None:
 STOPPED_ALONE = """
 import os, signal, sys
 from training.__main__ import main
-from training.loop import Trainer
+from training.captioning.trainer import Trainer
 
 validate = Trainer._validate
 

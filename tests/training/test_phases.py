@@ -11,9 +11,9 @@ from captioner.decoders import members_of
 from captioner.decoding import DecodingOptions, search
 from captioner.errors import ConfigError
 from tests.stopping import stop_after
+from training.captioning.rollout import Rollout
 from training.phase import PhaseRecipe
 from training.recipe import Recipe
-from training.rollout import Rollout
 from training.runs.start import resume, start
 
 TEACH = PhaseRecipe(epochs=1, learning_rate=0.01, attention_penalty=0.5, scheduled_sampling=0.3)

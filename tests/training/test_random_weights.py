@@ -10,6 +10,7 @@ import torch
 from captioner.checkpoint import load_checkpoint
 from captioner.config import ImageConfig
 from captioner.encoders import ENCODERS
+from training.captioning.setup import set_up
 from training.concepts.fit import start_concepts
 from training.concepts.recipe import ConceptLearningRecipe, ConceptRecipe, WordsRecipe
 from training.encoder_weights import start_encoder
@@ -19,7 +20,6 @@ from training.language.recipe import TextRecipe
 from training.language.text import load_text
 from training.recipe import Recipe, TokenizerRecipe
 from training.runs.start import resume, start
-from training.setup import set_up
 
 
 def with_encoder(recipe: Recipe, encoder_name: str, **changes: Any) -> Recipe:

@@ -7,7 +7,7 @@ import pytest
 from pycocoevalcap.bleu.bleu import Bleu
 from pycocoevalcap.cider.cider import Cider
 
-from training.rewards import ENDING, CiderD, Reward
+from training.captioning.rewards import ENDING, CiderD, Reward
 
 WORDS = ("a", "the", "dog", "man", "two", "children", "runs", "plays", "on", "in", "grass", "snow", "red", "ball")
 

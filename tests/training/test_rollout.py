@@ -8,7 +8,7 @@ from captioner.decoders import DECODERS
 from captioner.decoding import DecodingOptions, SpecialTokens, search
 from captioner.scoring import score
 from captioner.types import Features
-from training.rollout import Writer
+from training.captioning.rollout import Writer
 
 V, P, D, IMAGES, LONGEST = 9, 5, 4, 3, 6
 SPECIAL = SpecialTokens(bos_id=1, eos_id=2, banned=(0, 1, 3))

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from training.batches import Batch, CaptionBatches
+from training.captioning.batches import Batch, CaptionBatches
 from training.concepts.network import ConceptNetwork
 from training.concepts.precision import mean_average_precision
 from training.concepts.recipe import ConceptRecipe

@@ -6,7 +6,7 @@ from pathlib import Path
 from torch import Tensor
 
 from captioner.model import CaptionModel
-from training.batches import FeatureSource
+from training.captioning.batches import FeatureSource
 from training.data import CaptionedImage
 from training.inputs.features import CachedFeatures, Shown, cache_features
 from training.inputs.photos import MARGIN, AugmentedPhotos, AugmentedSource, PlainPhotos, store_photos

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from training.language.model import LanguageModel
 from training.language.text import TextStreams
-from training.objective import cross_entropy
+from training.losses import cross_entropy
 
 CHUNK = 500  # tokens read at once; it bounds memory and does not change the result
 

@@ -15,7 +15,7 @@ from training.language.recipe import LanguageRecipe
 from training.language.sampling import write_samples
 from training.language.setup import TextBench
 from training.language.text import TextChunk
-from training.objective import cross_entropy
+from training.losses import cross_entropy
 from training.runs.distributed import World
 from training.runs.optimizer import adamw
 from training.runs.overview import parameters_row, vocabulary_row

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from training.loop import Trainer
+from training.captioning.setup import set_up
+from training.captioning.trainer import Trainer
 from training.recipe import Recipe
 from training.runs.distributed import World, restarts
 from training.runs.folder import RunFolder
-from training.setup import set_up
 
 ALONE = World()
 

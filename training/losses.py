@@ -5,8 +5,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from captioner.decoding import SpecialTokens
+from training.captioning.rollout import IMPOSSIBLE, Rollout
 from training.inputs.chance import draw
-from training.rollout import IMPOSSIBLE, Rollout
 
 
 def cross_entropy(logits: Tensor, targets: Tensor, pad_id: int, label_smoothing: float) -> Tensor:

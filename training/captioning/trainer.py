@@ -16,14 +16,15 @@ from captioner.images import read_image
 from captioner.model import CaptionModel
 from captioner.predictor import CaptionPredictor
 from captioner.types import Features
-from training.batches import Batch, CaptionBatches, PhotoSource
-from training.caption_loss import CaptionLoss
-from training.compiling import compile_parts
+from training.captioning.batches import Batch, CaptionBatches, PhotoSource
+from training.captioning.compiling import compile_parts
+from training.captioning.objective import CaptionLoss
+from training.captioning.rewards import Reward
+from training.captioning.setup import Workbench
 from training.inputs.sources import Sources
 from training.metrics import ALWAYS_ZERO, MetricReport, cider_is_always_zero
 from training.phase import PhaseRecipe
 from training.recipe import Recipe
-from training.rewards import Reward
 from training.runs.averaging import MovingAverage
 from training.runs.distributed import World
 from training.runs.optimizer import adamw
@@ -32,7 +33,6 @@ from training.runs.precision import uses_bfloat16
 from training.runs.run import Run
 from training.runs.schedule import phase_share
 from training.runs.tensorboard import Board
-from training.setup import Workbench
 from training.validation import all_empty, best_captions, score
 
 VALIDATION_BATCH = 32

@@ -9,13 +9,13 @@ from torch import Tensor, nn
 from captioner.model import CaptionModel
 from captioner.tokenizers import Tokenizer
 from captioner.types import DecoderRun, Features
-from training.batches import Batch
-from training.forcing import force_captions
+from training.captioning.batches import Batch
+from training.captioning.rewards import ENDING, Reward
+from training.captioning.rollout import Rollout, Writer
+from training.captioning.teacher_forcing import force_captions
 from training.inputs.chance import chances
-from training.objective import attention_penalty, cross_entropy, mean_of_others, scheduled_inputs, self_critical
+from training.losses import attention_penalty, cross_entropy, mean_of_others, scheduled_inputs, self_critical
 from training.phase import PhaseRecipe
-from training.rewards import ENDING, Reward
-from training.rollout import Rollout, Writer
 
 OWN_WORDS, SAMPLES = 1, 2  # purposes of chance
 

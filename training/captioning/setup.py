@@ -12,10 +12,10 @@ from tqdm import tqdm
 from captioner.decoders import members_of
 from captioner.model import CaptionModel
 from captioner.tokenizers import TOKENIZERS, Tokenizer
+from training.captioning.frequencies import log_frequencies
 from training.data import CaptionedImage
 from training.decoder_weights import take_over
 from training.encoder_weights import start_encoder
-from training.frequencies import log_frequencies
 from training.growing import grow
 from training.language.model import LanguageModel, load_language_model
 from training.norms import make_norms_fit
