@@ -16,7 +16,7 @@ def completed(values: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, 
     A recipe that names ``start_from`` itself states the rest of its ``[model]`` beside it. Where the command line names
     it, the file was written for a model of its own, which gives way, and so do the weights that it starts from. Other
     settings, the dropout among them, are the recipe's. What was asked for together with ``start_from``, or later,
-    stays, so that :func:`training.growing.grow` can refuse what contradicts the checkpoint.
+    stays, so that :func:`training.initial.vocabulary.grow` can refuse what contradicts the checkpoint.
 
     Args:
         values: Of the file and the command line together.

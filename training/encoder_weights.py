@@ -7,8 +7,8 @@ from torch import Tensor
 from captioner.config import ImageConfig
 from captioner.encoders import Encoder
 from training.data import CaptionedImage
-from training.norms import measure_norms
-from training.weights import RANDOM, pretrained_weights
+from training.initial.batch_norms import measure_norms
+from training.initial.pretrained import RANDOM, pretrained_weights
 
 
 def start_encoder(

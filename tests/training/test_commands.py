@@ -14,10 +14,10 @@ from captioner.errors import CheckpointError, ConfigError
 from captioner.predictor import CaptionPredictor
 from tests.language_models import random_model
 from training.__main__ import COMMANDS, main
+from training.initial.pretrained import pretrained_weights
 from training.language.model import load_language_model, save_language_model
 from training.recipe import Recipe
 from training.runs.start import start
-from training.weights import pretrained_weights
 
 DATA = ["--annotations", "captions.json", "--images", "photos"]
 

@@ -27,10 +27,10 @@ from training.concepts.setup import set_up_concepts
 from training.concepts.words import choose_words, count_words
 from training.data import CaptionedImage
 from training.errors import DataError
+from training.initial.pretrained import pretrained_weights
 from training.recipe import Recipe
 from training.runs.distributed import World
 from training.runs.start import start
-from training.weights import pretrained_weights
 
 
 def photo(number: int, *captions: str) -> CaptionedImage:

@@ -18,7 +18,7 @@ from captioner.predictor import CaptionPredictor
 from captioner.tokenizers import CharacterTokenizer, WordTokenizer, WordTokenizerRule1
 from tests.pictures import noise_image
 from training.data import CaptionedImage
-from training.growing import grow
+from training.initial.vocabulary import grow
 from training.phase import PhaseRecipe
 from training.recipe import Recipe
 from training.runs.start import start

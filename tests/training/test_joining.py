@@ -16,8 +16,8 @@ from captioner.predictor import CaptionPredictor
 from captioner.tokenizers import WordTokenizer
 from tests.pictures import noise_image
 from training.__main__ import main
-from training.growing import grow
-from training.joining import join
+from training.initial.ensemble import join
+from training.initial.vocabulary import grow
 from training.recipe import Recipe
 from training.runs.start import start
 

@@ -12,7 +12,7 @@ from captioner.decoders import DECODERS, ConditionedDecoder, SingleDecoder, memb
 from captioner.errors import CheckpointError, ConfigError
 from captioner.tokenizers import CharacterTokenizer, WordTokenizer
 from tests.language_models import random_model
-from training.decoder_weights import take_over
+from training.initial.language_model import take_over
 from training.language.model import LanguageModel, save_language_model
 from training.recipe import Recipe
 from training.runs.provenance import sha256

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torchvision.models import WeightsEnum
 
 from captioner.errors import ConfigError
-from training.weights import pretrained_weights
+from training.initial.pretrained import pretrained_weights
 
 
 @pytest.fixture

@@ -14,15 +14,15 @@ from captioner.model import CaptionModel
 from captioner.tokenizers import TOKENIZERS, Tokenizer
 from training.captioning.frequencies import log_frequencies
 from training.data import CaptionedImage
-from training.decoder_weights import take_over
 from training.encoder_weights import start_encoder
-from training.growing import grow
+from training.initial.batch_norms import make_norms_fit
+from training.initial.language_model import take_over
+from training.initial.pretrained import RANDOM, weights_provenance
+from training.initial.vocabulary import grow
 from training.language.model import LanguageModel, load_language_model
-from training.norms import make_norms_fit
 from training.recipe import Recipe
 from training.runs.provenance import captions_provenance, commit, public_recipe, weights_sha256
 from training.vocabulary import learn_tokenizer
-from training.weights import RANDOM, weights_provenance
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from captioner.checkpoint import load_checkpoint, save_checkpoint
 from captioner.commands.output import DONE, say
 from training.commands.files import checkpoint_to_write
 from training.errors import TrainingError
-from training.joining import join
+from training.initial.ensemble import join
 
 TYPES = {8: torch.int8, 16: torch.float16}
 

@@ -14,9 +14,9 @@ from training.concepts.recipe import ConceptRecipe
 from training.concepts.words import captions_each, choose_words, count_words
 from training.data import CaptionedImage
 from training.encoder_weights import start_encoder
-from training.norms import make_norms_fit
+from training.initial.batch_norms import make_norms_fit
+from training.initial.pretrained import RANDOM
 from training.runs.provenance import captions_provenance, commit, public_recipe, weights_sha256
-from training.weights import RANDOM
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from torch import nn
 from captioner.model import CaptionModel
 from captioner.tokenizers import Tokenizer
 from training.data import CaptionedImage
+from training.initial.pretrained import RANDOM
 from training.recipe import Recipe
 from training.runs.distributed import World
-from training.weights import RANDOM
 
 
 def device_name(world: World) -> str:

@@ -12,7 +12,7 @@ from captioner.decoders import members_of
 from captioner.errors import ConfigError
 from captioner.model import CaptionModel
 from captioner.tokenizers import TOKENIZERS, Tokenizer
-from training.decoder_weights import BY_PIECE
+from training.initial.language_model import BY_PIECE
 
 
 def grow(path: Path, config: ModelConfig, learnt: Tokenizer) -> tuple[CaptionModel, Tokenizer]:
