@@ -6,7 +6,7 @@ import pytest
 from captioner.errors import OptionError
 from training.evaluation import bootstrap as module
 from training.evaluation.bootstrap import Bootstrap, score_intervals
-from training.metrics import MetricReport, corpus_bleu, score_captions
+from training.evaluation.metrics import MetricReport, corpus_bleu, score_captions
 
 WORDS = ["a", "the", "dog", "cat", "man", "runs", "sits", "on", "in", "grass", "snow", "red"]
 

@@ -13,11 +13,11 @@ from captioner.decoding import DecodingOptions
 from captioner.predictor import CaptionPredictor
 from training.__main__ import main
 from training.data import load_captioned_images
+from training.evaluation.diversity import wording
 from training.evaluation.evaluate import evaluate
+from training.evaluation.metrics import score_captions
+from training.evaluation.ptb import ptb_tokenize
 from training.evaluation.summary import summary
-from training.evaluation.wording import wording
-from training.metrics import score_captions
-from training.ptb import ptb_tokenize
 from training.recipe import Recipe
 
 OPTIONS = DecodingOptions(beam_size=3, max_length=6)

@@ -12,7 +12,7 @@ from pycocoevalcap.meteor.meteor import Meteor
 from training.__main__ import main
 from training.commands import evaluate
 from training.evaluation import java_metrics
-from training.metrics import MetricError, tokenize_captions
+from training.evaluation.metrics import MetricError, tokenize_captions
 
 REFERENCES = {1: ["A dog runs.", "The dog is running"], 2: ["A cat sleeps on a red sofa"]}
 CANDIDATES = {2: "two cats on a couch", 1: "a dog running"}

@@ -13,12 +13,12 @@ from pycocotools.coco import COCO
 
 from captioner.decoding import DecodingOptions
 from captioner.types import Caption
-from training import ptb
 from training.data import CaptionedImage
+from training.evaluation import ptb
+from training.evaluation.diversity import wording
 from training.evaluation.evaluate import Evaluation
-from training.evaluation.wording import wording
-from training.metrics import MetricError, MetricReport, corpus_bleu, score_captions
-from training.ptb import ptb_tokenize_python
+from training.evaluation.metrics import MetricError, MetricReport, corpus_bleu, score_captions
+from training.evaluation.ptb import ptb_tokenize_python
 
 Ngrams = Counter[tuple[str, ...]]
 

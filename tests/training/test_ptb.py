@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from captioner.errors import OptionError
-from training import ptb
-from training.ptb_characters import UNPROMISED
+from training.evaluation import ptb
+from training.evaluation.ptb_characters import UNPROMISED
 
 needs_java = pytest.mark.skipif(
     shutil.which("java") is None or ptb._jar() is None,

@@ -13,7 +13,7 @@ from training.__main__ import main
 from training.captioning.trainer import Trainer
 from training.commands import runs
 from training.evaluation import evaluate as evaluating
-from training.metrics import cider_is_always_zero, score_captions
+from training.evaluation.metrics import cider_is_always_zero, score_captions
 from training.phase import PhaseRecipe
 from training.recipe import Recipe
 from training.runs.start import start

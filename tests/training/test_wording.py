@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from training.data import CaptionSource
-from training.evaluation.wording import dangles, echoes, repeats_at_once, repeats_phrase, training_captions, wording
+from training.evaluation.diversity import dangles, echoes, repeats_at_once, repeats_phrase, training_captions, wording
 
 
 @pytest.mark.parametrize(

@@ -21,8 +21,9 @@ from training.captioning.compiling import compile_parts
 from training.captioning.objective import CaptionLoss
 from training.captioning.rewards import Reward
 from training.captioning.setup import Workbench
+from training.evaluation.metrics import ALWAYS_ZERO, MetricReport, cider_is_always_zero
+from training.evaluation.validation import all_empty, best_captions, score
 from training.inputs.sources import Sources
-from training.metrics import ALWAYS_ZERO, MetricReport, cider_is_always_zero
 from training.phase import PhaseRecipe
 from training.recipe import Recipe
 from training.runs.averaging import MovingAverage
@@ -33,7 +34,6 @@ from training.runs.precision import uses_bfloat16
 from training.runs.run import Run
 from training.runs.schedule import phase_share
 from training.runs.tensorboard import Board
-from training.validation import all_empty, best_captions, score
 
 VALIDATION_BATCH = 32
 SHOWN = 4  # validation photos that TensorBoard shows after every epoch

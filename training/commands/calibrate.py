@@ -19,8 +19,8 @@ from training.evaluation.evaluate import caption_photos
 from training.evaluation.examples import first_half, make_examples
 from training.evaluation.reliability import Bin
 from training.evaluation.reliability_plot import save_reliability_plot
+from training.evaluation.validation import score
 from training.runs.provenance import sha256
-from training.validation import score
 
 DEFAULTS = Standards()
 

@@ -14,11 +14,11 @@ from training.data import CaptionSource, load_captioned_images
 from training.data.source import Unreadable
 from training.errors import TrainingError
 from training.evaluation.bootstrap import Bootstrap
+from training.evaluation.diversity import training_captions
 from training.evaluation.evaluate import Evaluation, candidates, evaluate, references
 from training.evaluation.java_metrics import meteor, missing_for_meteor, missing_for_spice, spice
 from training.evaluation.report import write_report
 from training.evaluation.summary import summary
-from training.evaluation.wording import training_captions
 
 DEFAULTS = Bootstrap()
 FURTHER = {"METEOR": (missing_for_meteor, meteor), "SPICE": (missing_for_spice, spice)}

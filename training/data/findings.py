@@ -14,7 +14,7 @@ from training.data.annotations import PHOTO_ENDINGS, Entry
 from training.data.photos import Look
 from training.data.similar import hints, photo_hints
 from training.data.words import Coverage, Lengths
-from training.metrics import cider_is_always_zero
+from training.evaluation.metrics import cider_is_always_zero
 
 Level = Literal["serious", "warning", "note"]
 LEVELS: tuple[Level, ...] = ("serious", "warning", "note")

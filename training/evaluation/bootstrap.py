@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from captioner.errors import OptionError
-from training.metrics import MetricReport, corpus_bleu
+from training.evaluation.metrics import MetricReport, corpus_bleu
 
 NUMBERS_AT_ONCE = 4_000_000  # of the matrix of draws: 32 MB
 

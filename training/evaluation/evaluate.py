@@ -9,10 +9,10 @@ from captioner.predictor import CaptionPredictor
 from captioner.types import Caption, Features
 from training.data import CaptionedImage
 from training.evaluation.bootstrap import Bootstrap, score_intervals
-from training.evaluation.wording import Wording, wording
+from training.evaluation.diversity import Wording, wording
+from training.evaluation.metrics import ALWAYS_ZERO, MetricReport, cider_is_always_zero, tokenize_captions
+from training.evaluation.validation import best_captions, score
 from training.inputs.cache import read_photo
-from training.metrics import ALWAYS_ZERO, MetricReport, cider_is_always_zero, tokenize_captions
-from training.validation import best_captions, score
 
 BATCH = 32
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-from training.metrics import MetricError, tokenize_captions
+from training.evaluation.metrics import MetricError, tokenize_captions
 
 METEOR_JAR, SPICE_JAR = "meteor-1.5.jar", "spice-1.0.jar"
 CORENLP = ("stanford-corenlp-3.6.0.jar", "stanford-corenlp-3.6.0-models.jar")

@@ -5,8 +5,8 @@ from dataclasses import asdict
 from typing import Any
 
 from captioner.decoding import DecodingOptions
+from training.evaluation.diversity import Wording
 from training.evaluation.evaluate import Evaluation
-from training.evaluation.wording import Wording
 
 ALWAYS_SAID = ("search", "beam_size", "max_length", "length_penalty")
 SHARES = {

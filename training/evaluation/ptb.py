@@ -40,7 +40,7 @@ from typing import Literal, NamedTuple
 from tqdm import tqdm
 
 from captioner.errors import CaptionerError, OptionError
-from training.ptb_characters import MARKS, OTHER_SIGNS, UNPROMISED
+from training.evaluation.ptb_characters import MARKS, OTHER_SIGNS, UNPROMISED
 
 Engine = Literal["auto", "java", "python"]
 

@@ -11,7 +11,7 @@ from pycocoevalcap.cider.cider_scorer import precook
 from pycocoevalcap.rouge.rouge import Rouge
 
 from captioner.errors import CaptionerError
-from training.ptb import Engine, ptb_tokenize
+from training.evaluation.ptb import Engine, ptb_tokenize
 
 ORDERS = 4
 ALWAYS_ZERO = (
@@ -66,7 +66,7 @@ def score_captions(
     Args:
         candidates: The caption of each image id.
         references: One or more human captions for each of the same image ids.
-        engine: The tokenizer engine, as in `training.ptb.ptb_tokenize`.
+        engine: The tokenizer engine, as in `training.evaluation.ptb.ptb_tokenize`.
 
     Returns:
         The scores that pycocoevalcap computes for these captions.

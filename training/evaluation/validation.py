@@ -8,7 +8,7 @@ from captioner.decoding import DecodingOptions
 from captioner.predictor import CaptionPredictor
 from captioner.types import Caption, Features
 from training.data import CaptionedImage
-from training.metrics import MetricReport, score_captions
+from training.evaluation.metrics import MetricReport, score_captions
 
 
 def best_captions(

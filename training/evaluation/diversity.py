@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from itertools import pairwise
 
 from training.data import CaptionSource
-from training.ptb import ptb_tokenize
+from training.evaluation.ptb import ptb_tokenize
 
 
 def _words(text: str) -> frozenset[str]:
