@@ -15,10 +15,10 @@ from tests.stopping import stop_after
 from training.errors import TrainingError
 from training.language.fit import resume_text, start_text
 from training.language.likelihood import text_loss
-from training.language.loop import LanguageTrainer
 from training.language.model import LanguageModel, load_language_model
 from training.language.setup import set_up_text
 from training.language.text import TextChunk
+from training.language.trainer import LanguageTrainer
 from training.runs.distributed import World
 
 STILL = {"dropout": 0.0}

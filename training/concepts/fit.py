@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from training.concepts.loop import ConceptTrainer
 from training.concepts.recipe import ConceptRecipe
 from training.concepts.setup import set_up_concepts
+from training.concepts.trainer import ConceptTrainer
 from training.runs.distributed import World
 from training.runs.folder import RunFolder
 

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from training.language.loop import LanguageTrainer
 from training.language.recipe import LanguageRecipe
 from training.language.setup import set_up_text
+from training.language.trainer import LanguageTrainer
 from training.runs.distributed import World
 from training.runs.folder import RunFolder
 
