@@ -5,9 +5,12 @@ After Hochreiter 1991, Bengio et al. 1994 and Pascanu et al. 2013.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -156,3 +159,25 @@ def norm_table(norms: Sequence[tuple[Variant, NDArray[np.float64]]]) -> str:
     return "\n".join(
         "  ".join(f"{cell:>{width}}" for cell, width in zip(row, [10, *widths], strict=True)) for row in rows
     )
+
+
+def save_gradient_plot(path: Path, norms: Sequence[tuple[Variant, NDArray[np.float64]]], note: str) -> None:
+    """Draw gradient norms against steps back, on a logarithmic scale; a norm of zero has no place on it.
+
+    Args:
+        path: Where to, a PNG.
+        norms: ``[T + 1]`` for each kind of cell.
+        note: How it was measured.
+    """
+    figure = Figure(figsize=(8, 5), dpi=120, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    for variant, values in norms:
+        axes.plot(np.where(values > 0, values, np.nan), label=str(variant), linewidth=2)
+    axes.set_yscale("log")
+    axes.set_xlabel("steps back from the loss")
+    axes.set_ylabel("norm of the gradient by the state")
+    axes.set_title(note, fontsize=10)
+    axes.grid(visible=True, alpha=0.3)
+    axes.legend()
+    figure.savefig(path)

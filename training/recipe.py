@@ -12,13 +12,11 @@ from captioner.config import STRICT, ModelConfig, from_dict
 from captioner.decoding import DecodingOptions
 from captioner.errors import ConfigError
 from captioner.tokenizers import TOKENIZERS
-from training.continuing import completed
 from training.data import CaptionSource
 from training.data.source import Unreadable
-from training.kinds import check_kind
-from training.overrides import override
 from training.phase import PhaseRecipe
 from training.ranges import check_name, check_ranges
+from training.recipe_file import check_kind, completed, override
 
 T = TypeVar("T")
 Part = Literal["train", "val"]

@@ -20,11 +20,9 @@ from tests.stopping import stop_after
 from training.__main__ import main
 from training.concepts.fit import resume_concepts, start_concepts
 from training.concepts.network import SHARPNESS, ConceptNetwork
-from training.concepts.precision import mean_average_precision
 from training.concepts.recipe import ConceptRecipe, WordsRecipe
-from training.concepts.setup import set_up_concepts
-from training.concepts.trainer import ConceptTrainer
-from training.concepts.words import choose_words, count_words
+from training.concepts.trainer import ConceptTrainer, set_up_concepts
+from training.concepts.words import choose_words, count_words, mean_average_precision
 from training.data import CaptionedImage
 from training.errors import DataError
 from training.initial.pretrained import pretrained_weights

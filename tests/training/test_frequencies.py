@@ -10,8 +10,7 @@ import torch
 from captioner.checkpoint import Checkpoint, save_checkpoint
 from captioner.decoders import members_of
 from captioner.tokenizers import TOKENIZERS
-from training.captioning.frequencies import log_frequencies
-from training.captioning.setup import set_up
+from training.captioning.setup import log_frequencies, set_up
 from training.recipe import Recipe
 
 CAPTIONS = ["a dog runs", "a dog and a cat"]

@@ -9,7 +9,7 @@ import torch
 from captioner.decoding import SpecialTokens
 from training.captioning.rollout import Rollout
 from training.losses import attention_penalty, cross_entropy, mean_of_others, scheduled_inputs, self_critical
-from training.runs.schedule import one_cycle
+from training.runs.optim import one_cycle
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.5])

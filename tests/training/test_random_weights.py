@@ -13,8 +13,8 @@ from captioner.encoders import ENCODERS
 from training.captioning.setup import set_up
 from training.concepts.fit import start_concepts
 from training.concepts.recipe import ConceptLearningRecipe, ConceptRecipe, WordsRecipe
-from training.encoder_weights import start_encoder
 from training.errors import DataError
+from training.initial.pretrained import start_encoder
 from training.inputs.photos import PlainPhotos
 from training.language.recipe import TextRecipe
 from training.language.text import load_text

@@ -3,7 +3,7 @@
 import pytest
 
 from training.phase import PhaseRecipe
-from training.runs.schedule import one_cycle, phase_share
+from training.runs.optim import one_cycle, phase_share
 
 STEPS = 10  # of an epoch
 

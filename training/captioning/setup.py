@@ -1,6 +1,7 @@
 """From a recipe to everything that a run works with."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,17 +13,24 @@ from tqdm import tqdm
 from captioner.decoders import members_of
 from captioner.model import CaptionModel
 from captioner.tokenizers import TOKENIZERS, Tokenizer
-from training.captioning.frequencies import log_frequencies
 from training.data import CaptionedImage
-from training.encoder_weights import start_encoder
 from training.initial.batch_norms import make_norms_fit
 from training.initial.language_model import take_over
-from training.initial.pretrained import RANDOM, weights_provenance
-from training.initial.vocabulary import grow
+from training.initial.pretrained import RANDOM, start_encoder, weights_provenance
+from training.initial.vocabulary import grow, learn_tokenizer
 from training.language.model import LanguageModel, load_language_model
 from training.recipe import Recipe
 from training.runs.provenance import captions_provenance, commit, public_recipe, weights_sha256
-from training.vocabulary import learn_tokenizer
+
+
+def log_frequencies(tokenizer: Tokenizer, captions: Iterable[str]) -> Tensor:
+    """Return the natural logarithms ``[V]`` of the tokens' shares of all that is predicted, one added to each count.
+
+    As the output bias of a fresh decoder they save the first few hundred steps, which would learn little else.
+    """
+    counts = Counter(token for text in captions for token in (*tokenizer.encode(text), tokenizer.eos_id))
+    shares = torch.tensor([counts[token] + 1.0 for token in range(len(tokenizer))])
+    return (shares / shares.sum()).log()
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from captioner.attention import AdditiveAttention
+from captioner.cells import Cell
 from captioner.checkpoint import Checkpoint, save_checkpoint
 from captioner.commands.output import warn
 from captioner.images import read_image
@@ -17,7 +19,6 @@ from captioner.model import CaptionModel
 from captioner.predictor import CaptionPredictor
 from captioner.types import Features
 from training.captioning.batches import Batch, CaptionBatches, PhotoSource
-from training.captioning.compiling import compile_parts
 from training.captioning.objective import CaptionLoss
 from training.captioning.rewards import Reward
 from training.captioning.setup import Workbench
@@ -28,12 +29,26 @@ from training.phase import PhaseRecipe
 from training.recipe import Recipe
 from training.runs.averaging import MovingAverage
 from training.runs.distributed import World
-from training.runs.optimizer import adamw
+from training.runs.optim import adamw, phase_share, uses_bfloat16
 from training.runs.overview import data_rows, model_rows, vocabulary_row
-from training.runs.precision import uses_bfloat16
 from training.runs.run import Run
-from training.runs.schedule import phase_share
 from training.runs.tensorboard import Board
+
+
+def compile_parts(model: CaptionModel, backend: str) -> None:
+    """Let torch compile the encoder, every cell and the attention when they are first used.
+
+    The loop over words is left as it is: unrolled, it would be compiled anew for every length of caption.
+
+    Args:
+        model: Whose forward passes change their speed and, to rounding, nothing else.
+        backend: A name in ``torch.compiler.list_backends()``.
+    """
+    model.encoder.compile(backend=backend)
+    for module in model.decoder.modules():
+        if isinstance(module, Cell | AdditiveAttention):
+            module.compile(backend=backend, dynamic=True)
+
 
 VALIDATION_BATCH = 32
 SHOWN = 4  # validation photos that TensorBoard shows after every epoch

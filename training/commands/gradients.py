@@ -5,8 +5,7 @@ from pathlib import Path
 
 from captioner.commands.output import DONE, say
 from training.commands.files import png_file
-from training.gradient_plot import save_gradient_plot
-from training.gradients import GradientOptions, Variant, mean_norms, norm_table
+from training.gradients import GradientOptions, Variant, mean_norms, norm_table, save_gradient_plot
 from training.language.text import read_text
 
 CELLS = "rnn,gru,lstm:0,lstm:1"

@@ -3,8 +3,7 @@
 from pathlib import Path
 
 from training.concepts.recipe import ConceptRecipe
-from training.concepts.setup import set_up_concepts
-from training.concepts.trainer import ConceptTrainer
+from training.concepts.trainer import ConceptTrainer, set_up_concepts
 from training.runs.distributed import World
 from training.runs.folder import RunFolder
 

@@ -1,10 +1,16 @@
 """An encoder with a classifier of concepts on top."""
 
+import json
 import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from captioner.checkpoint import write_safetensors
 from captioner.encoders import Encoder
 
 SHARPNESS = 2.0  # r of the pooling: 0 would be the mean of all cells, infinity their maximum
@@ -40,3 +46,30 @@ class ConceptNetwork(nn.Module):
         scores = self.classifier(grid).float()  # [B, L, K]
         pooled = torch.logsumexp(SHARPNESS * scores, dim=1) - math.log(scores.shape[1])
         return pooled / SHARPNESS
+
+
+@dataclass(frozen=True)
+class ConceptModel:
+    """An encoder that knows concepts.
+
+    Attributes:
+        network: The encoder and its classifier, in evaluation mode.
+        words: The K concepts.
+        provenance: Where it comes from.
+    """
+
+    network: ConceptNetwork
+    words: list[str]
+    provenance: Mapping[str, Any]
+
+
+def save_concepts(model: ConceptModel, path: Path) -> None:
+    """Write the encoder's weights under torchvision's names, and the classifier's under ``classifier.concepts``.
+
+    The header carries, as JSON texts, ``kind`` ("concepts"), ``words`` and ``provenance``.
+    """
+    head = {f"classifier.concepts.{name}": value for name, value in model.network.classifier.state_dict().items()}
+    weights = {**model.network.encoder.pretrained_state(), **head}
+    stored = {name: value.cpu().contiguous() for name, value in weights.items()}
+    header = {"kind": "concepts", "words": model.words, "provenance": dict(model.provenance)}
+    write_safetensors(path, stored, {key: json.dumps(value) for key, value in header.items()})

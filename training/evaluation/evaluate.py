@@ -12,7 +12,7 @@ from training.evaluation.bootstrap import Bootstrap, score_intervals
 from training.evaluation.diversity import Wording, wording
 from training.evaluation.metrics import ALWAYS_ZERO, MetricReport, cider_is_always_zero, tokenize_captions
 from training.evaluation.validation import best_captions, score
-from training.inputs.cache import read_photo
+from training.inputs.photos import read_photo
 
 BATCH = 32
 

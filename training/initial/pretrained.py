@@ -1,7 +1,7 @@
 """Pretrained weights of encoders, from a file or from torchvision's own download."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,11 @@ from torch import Tensor
 from torchvision.models import get_model_weights
 
 from captioner.checkpoint import looks_pickled
+from captioner.config import ImageConfig
+from captioner.encoders import Encoder
 from captioner.errors import ConfigError
+from training.data import CaptionedImage
+from training.initial.batch_norms import measure_norms
 
 PICKLED = (".pth", ".pt")
 RANDOM = "random"  # what a recipe says in place of a file
@@ -105,3 +109,29 @@ def _floats(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return plain float32 tensors: what follows reads their bytes, and half precision only saves room in a file."""
     values = {name: value.detach() for name, value in weights.items()}
     return {name: value.float() if value.is_floating_point() else value for name, value in values.items()}
+
+
+def start_encoder(
+    encoder: Encoder, name: str, weights: str, images: Sequence[CaptionedImage], config: ImageConfig
+) -> Mapping[str, Tensor]:
+    """Give a fresh encoder the weights that a recipe names, and return them.
+
+    Args:
+        encoder: What starts.
+        name: Its name.
+        weights: The recipe's ``encoder_weights``: a file; empty for torchvision's own; or "random", which keeps the
+            weights that the encoder was made with and measures the statistics of its batch norms: with fresh ones,
+            deep networks answer nearly the same to every photo.
+        images: What is learnt from; "random" looks at up to 512 of these photos.
+        config: How an image becomes pixels.
+
+    Raises:
+        ConfigError: If the weights cannot be read, downloaded or used.
+        DataError: If a photo cannot be read; the message names it.
+    """
+    if weights == RANDOM:
+        measure_norms(encoder, images, config)
+        return {name: value.clone() for name, value in encoder.state_dict().items()}
+    found = pretrained_weights(name, weights)
+    encoder.load_pretrained(found)
+    return found

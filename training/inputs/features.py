@@ -20,7 +20,7 @@ from captioner.files import write_whole
 from captioner.images import ImageTransform
 from captioner.model import CaptionModel
 from captioner.types import Features
-from training.inputs.cache import hash_photos, locked
+from training.inputs.photos import hash_photos, locked
 
 BATCH = 16
 NOTE_EVERY = 16  # batches after which a build notes how far it is

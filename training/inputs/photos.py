@@ -2,13 +2,16 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from filelock import FileLock, Timeout
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
@@ -17,9 +20,45 @@ from torchvision.transforms import v2
 from tqdm import tqdm
 
 from captioner.config import ImageConfig
+from captioner.errors import ImageError
 from captioner.files import move
-from captioner.images import ImageTransform
-from training.inputs.cache import hash_photos, locked, read_photo
+from captioner.images import ImageTransform, read_image
+from training.errors import DataError
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a folder, waiting while another process does; whatever ends a process, its hold ends with it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / "lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        tqdm.write(f"waiting for another process that builds {folder}", file=sys.stderr)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def hash_photos(digest: "hashlib._Hash", photos: Iterable[Path]) -> None:
+    """Add the contents of photos to what names a cache."""
+    for photo in photos:
+        digest.update(hashlib.sha256(photo.read_bytes()).digest())
+
+
+def read_photo(path: Path) -> Image.Image:
+    """Read the upright photo of a training or validation set.
+
+    Raises:
+        DataError: If it is no usable image; the message names it.
+    """
+    try:
+        return read_image(path.read_bytes())
+    except ImageError as error:
+        raise DataError(f"{path}: {error} (unreadable = skip leaves such photos out)") from None
+
 
 MARGIN = 8 / 7  # how much larger than the encoder's square photos are kept, so that crops lose no detail
 

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from captioner.tokenizers import TOKENIZERS, Tokenizer
 from training.errors import DataError
+from training.initial.vocabulary import learn_tokenizer
 from training.language.recipe import TextRecipe
 from training.recipe import TokenizerRecipe
-from training.vocabulary import learn_tokenizer
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,8 @@
 """The training of a language model, by truncated back-propagation through time (Williams and Peng 1990)."""
 
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
@@ -7,20 +10,106 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from captioner.cells import CellState
+from captioner.config import to_dict
 from captioner.files import write_whole
 from captioner.stack import StackState
-from training.language.likelihood import likelihood_scores
-from training.language.model import LanguageModel, save_language_model
+from captioner.tokenizers import Tokenizer
+from training.language.model import LanguageDecoder, LanguageModel, save_language_model
 from training.language.recipe import LanguageRecipe
 from training.language.sampling import write_samples
-from training.language.setup import TextBench
-from training.language.text import TextChunk
+from training.language.text import Text, TextChunk, TextStreams, load_text
 from training.losses import cross_entropy
 from training.runs.distributed import World
-from training.runs.optimizer import adamw
+from training.runs.optim import adamw, one_cycle
 from training.runs.overview import parameters_row, vocabulary_row
+from training.runs.provenance import commit
 from training.runs.run import Run
-from training.runs.schedule import one_cycle
+
+
+@dataclass(frozen=True)
+class TextBench:
+    """What a run works with.
+
+    Attributes:
+        decoder: The network, fresh.
+        tokenizer: Made from the text.
+        streams: What to learn from.
+        held_out: ``[T]``, the tokens to validate on.
+        provenance: Where the model comes from, as far as it is known before training.
+    """
+
+    decoder: LanguageDecoder
+    tokenizer: Tokenizer
+    streams: TextStreams
+    held_out: Tensor
+    provenance: Mapping[str, Any]
+
+
+def set_up_text(recipe: LanguageRecipe) -> TextBench:
+    """Read the text and build the decoder.
+
+    Raises:
+        ConfigError: If the decoder cannot be built.
+        DataError: If the text cannot be used.
+    """
+    text = load_text(recipe.text, recipe.tokenizer)
+    training = recipe.training
+    torch.manual_seed(recipe.seed)
+    decoder = LanguageDecoder(recipe.decoder, len(text.tokenizer))
+    streams = TextStreams(text.learnt, text.tokenizer.bos_id, training.streams, training.chunk)
+    return TextBench(decoder, text.tokenizer, streams, text.held_out, _provenance(recipe, text))
+
+
+def _provenance(recipe: LanguageRecipe, text: Text) -> dict[str, Any]:
+    public = {key: value for key, value in to_dict(recipe).items() if key != "runs"}
+    public["text"] = {"validation_share": recipe.text.validation_share}
+    return {
+        "name": recipe.name,
+        "version": recipe.version,
+        "recipe": public,
+        "data": {
+            "text_sha256": text.sha256,
+            "tokens": len(text.learnt),
+            "validation_tokens": len(text.held_out),
+            "unknown_validation_tokens": int((text.held_out == text.tokenizer.unk_id).sum()),
+        },
+        "commit": commit(),
+    }
+
+
+CHUNK = 500  # tokens read at once; it bounds memory and does not change the result
+
+
+@torch.inference_mode()
+def text_loss(model: LanguageModel, tokens: Tensor) -> float:
+    """Return the mean of ``-log p(token | all tokens before)`` in nats, from ``<START>`` to the end of the text.
+
+    Args:
+        model: The language model.
+        tokens: ``[T]``, the text.
+    """
+    decoder, tokenizer = model.decoder, model.tokenizer
+    text = TextStreams(tokens, tokenizer.bos_id, streams=1, chunk=CHUNK)
+    memory = decoder.prepare_nothing(1)
+    state, total = decoder.begin(memory), 0.0
+    for position in range(len(text)):
+        chunk = text.chunk(position).to(decoder.device)
+        run = decoder.teacher_force(chunk.inputs, memory, state)
+        loss = cross_entropy(run.logits, chunk.targets, tokenizer.pad_id, label_smoothing=0.0)
+        state, total = run.state, total + float(loss) * chunk.targets.numel()
+    return total / len(tokens)
+
+
+def likelihood_scores(model: LanguageModel, tokens: Tensor) -> dict[str, float]:
+    """Return the loss of a text in nats per token, and the same in the unit in which its kind of model is compared.
+
+    That is bits per character of a model of characters, and perplexity of others.
+    """
+    loss = text_loss(model, tokens)
+    if model.tokenizer.name == "character":
+        return {"validation_loss": loss, "bits_per_character": loss / math.log(2)}
+    return {"validation_loss": loss, "perplexity": math.exp(min(loss, 700.0))}  # above that a float overflows
+
 
 ALONE = World()
 

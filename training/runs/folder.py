@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from captioner.config import from_dict, to_dict
 from captioner.files import write_whole
 from training.errors import TrainingError
-from training.kinds import check_kind
+from training.recipe_file import check_kind
 
 T = TypeVar("T")
 

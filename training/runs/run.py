@@ -1,10 +1,12 @@
 """What every training run does: learn, validate, keep the best; stop anywhere and resume to the same result."""
 
 import math
+import signal
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -16,10 +18,29 @@ from training.errors import TrainingError
 from training.recipe import RunRecipe
 from training.runs.distributed import World
 from training.runs.folder import RunFolder
+from training.runs.optim import uses_bfloat16
 from training.runs.overview import device_name
-from training.runs.precision import uses_bfloat16
-from training.runs.signals import stop_signals
 from training.runs.state import Progress, load_run_state, save_run_state
+
+
+@contextmanager
+def stop_signals() -> Iterator[threading.Event]:
+    """Turn SIGINT and SIGTERM into an event that the loop looks at between two steps; a second one acts as usual."""
+    stop = threading.Event()
+    old: dict[int, Any] = {}
+
+    def request(number: int, _: object) -> None:
+        stop.set()
+        signal.signal(number, old[number])
+
+    for stopping in (signal.SIGINT, signal.SIGTERM):
+        old[stopping] = signal.signal(stopping, request)
+    try:
+        yield stop
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)
+
 
 BatchT = TypeVar("BatchT")
 ModelT = TypeVar("ModelT")
