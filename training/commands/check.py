@@ -7,8 +7,8 @@ from pathlib import Path
 from captioner.commands.output import DONE, FAILED, say
 from training.commands.files import file_to_write
 from training.data import CaptionSource
-from training.data.check import CheckOptions, Report, check, parts_of, parts_of_file
-from training.data.report import report_text
+from training.data.check.check import CheckOptions, Report, check, parts_of, parts_of_file
+from training.data.check.report import report_text
 from training.errors import DataError
 from training.recipe import PARTS, load_recipe
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from captioner.commands.output import DONE, say
-from training.data.prepare import prepare
-from training.data.remote import COCO_FILES
+from training.data.download.prepare import prepare
+from training.data.download.remote import COCO_FILES
 from training.errors import DataError
 
 STOPPED = 130  # what a shell reports of a command that SIGINT ended

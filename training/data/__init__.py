@@ -1,6 +1,6 @@
 """Captioned photos: where they come from, in which formats, and what may be wrong with them."""
 
-from training.data.formats import FORMATS
+from training.data.formats.table import FORMATS
 from training.data.source import CaptionedImage, CaptionSource, load_captioned_images
 
 __all__ = ["FORMATS", "CaptionSource", "CaptionedImage", "load_captioned_images"]

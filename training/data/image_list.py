@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from training.data.annotations import AnnotationFile
-from training.data.coco import objects, value
+from training.data.formats.annotations import AnnotationFile
+from training.data.formats.coco import objects, value
 from training.errors import DataError
 
 NAMED = 3  # of the missing photos, in the error

@@ -14,8 +14,8 @@ from captioner.tokenizers import TOKENIZERS, WordTokenizer
 from tests.pictures import noise_image
 from training.__main__ import main
 from training.data import CaptionSource
-from training.data.check import CheckOptions, check, parts_of_file
-from training.data.words import Lengths, count_words, coverage, unknown, vocabulary
+from training.data.check.check import CheckOptions, check, parts_of_file
+from training.data.check.words import Lengths, count_words, coverage, unknown, vocabulary
 from training.recipe import Recipe
 
 ROWS = [

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from training.data.download import ATTEMPTS, Download
-from training.data.remote import RemoteFile
+from training.data.download.download import ATTEMPTS, Download
+from training.data.download.remote import RemoteFile
 from training.errors import DataError
 
 CONTENT = np.random.default_rng(0).bytes(5000)

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from pycocotools.coco import COCO
 
 from captioner.errors import ConfigError
-from training.data.annotations import Entry
-from training.data.formats import FORMATS, read_entries, unlisted_captions
+from training.data.formats.annotations import Entry
+from training.data.formats.table import FORMATS, read_entries, unlisted_captions
 from training.errors import DataError
 
 CAPTIONS = {

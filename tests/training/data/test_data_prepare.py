@@ -18,9 +18,9 @@ from filelock import FileLock
 from tests.pictures import noise_image
 from training.__main__ import main
 from training.commands import prepare as command
-from training.data import prepare as module
-from training.data.archive import unpack
-from training.data.remote import COCO_FILES, RemoteFile
+from training.data.download import prepare as module
+from training.data.download.archive import unpack
+from training.data.download.remote import COCO_FILES, RemoteFile
 from training.errors import DataError
 from training.recipe import load_recipe
 

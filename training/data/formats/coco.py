@@ -6,7 +6,7 @@ As pycocotools does, ids of photos may also be texts. The ids of annotations may
 from collections.abc import Mapping
 from typing import Any
 
-from training.data.annotations import AnnotationFile, Entry
+from training.data.formats.annotations import AnnotationFile, Entry
 
 KEYS = frozenset(("images", "annotations"))
 

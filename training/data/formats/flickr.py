@@ -6,7 +6,7 @@
 
 import re
 
-from training.data.annotations import AnnotationFile, Entry, group
+from training.data.formats.annotations import AnnotationFile, Entry, group
 
 _TOKEN = re.compile(r"\s*(?P<photo>[^\t]+?)\s*#(?P<number>\d+)\s*\t(?P<caption>.*)")
 # The separator after the number is optional: one line of the published file lacks it.

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from training.data.annotations import AnnotationFile, Entry, group
+from training.data.formats.annotations import AnnotationFile, Entry, group
 
 NAMES: Mapping[str, tuple[str, ...]] = {  # what a column may be called, case, blanks, hyphens and underscores aside
     "file": ("file", "filename", "filepath", "image", "imagename", "imagefile", "imagepath", "path", "photo", "img"),

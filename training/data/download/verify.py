@@ -6,8 +6,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from training.data.archive import DAMAGED_ZIP
-from training.data.remote import RemoteFile
+from training.data.download.archive import DAMAGED_ZIP
+from training.data.download.remote import RemoteFile
 
 CHUNK = 2**20
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from captioner.registry import Registry
-from training.data import coco, flickr, karpathy, lists, tables
-from training.data.annotations import AnnotationFile, Entry
+from training.data.formats import coco, flickr, karpathy, lists, tables
+from training.data.formats.annotations import AnnotationFile, Entry
 from training.errors import DataError
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Literal
 
 from captioner.tokenizers.word import split_words
-from training.data.annotations import PHOTO_ENDINGS, Entry
-from training.data.photos import Look
+from training.data.check.photos import Look
+from training.data.check.words import Coverage, Lengths
+from training.data.formats.annotations import PHOTO_ENDINGS, Entry
 from training.data.similar import hints, photo_hints
-from training.data.words import Coverage, Lengths
 from training.evaluation.metrics import cider_is_always_zero
 
 Level = Literal["serious", "warning", "note"]

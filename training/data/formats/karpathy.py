@@ -4,8 +4,8 @@
 has the splits train, restval, val and test, and a ``filepath``: its photos lie in two folders.
 """
 
-from training.data.annotations import AnnotationFile, Entry
-from training.data.coco import objects, value
+from training.data.formats.annotations import AnnotationFile, Entry
+from training.data.formats.coco import objects, value
 
 
 def recognises(file: AnnotationFile) -> bool:

@@ -15,9 +15,9 @@ from typing import Any
 from tqdm import tqdm
 
 from captioner.files import move
-from training.data.notes import read_note, write_note
-from training.data.remote import RemoteFile
-from training.data.verify import problem_of
+from training.data.download.notes import read_note, write_note
+from training.data.download.remote import RemoteFile
+from training.data.download.verify import problem_of
 from training.errors import DataError
 
 ATTEMPTS = 8  # that bring nothing new, one after the other, before a download is given up

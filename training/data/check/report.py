@@ -4,9 +4,9 @@ import textwrap
 from collections import Counter
 from collections.abc import Iterator
 
-from training.data.check import PartFacts, Report
-from training.data.findings import LEVELS, Finding
-from training.data.words import Lengths
+from training.data.check.check import PartFacts, Report
+from training.data.check.findings import LEVELS, Finding
+from training.data.check.words import Lengths
 
 BAR, WIDTH = 40, 110  # characters of the longest bar, and of a line
 

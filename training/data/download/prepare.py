@@ -8,10 +8,10 @@ from pathlib import Path, PurePosixPath
 
 from filelock import FileLock, Timeout
 
-from training.data.archive import unpack
-from training.data.download import Download, free_space
-from training.data.notes import read_note, write_note
-from training.data.remote import RemoteFile
+from training.data.download.archive import unpack
+from training.data.download.download import Download, free_space
+from training.data.download.notes import read_note, write_note
+from training.data.download.remote import RemoteFile
 from training.errors import DataError
 
 GIGABYTE = 1e9

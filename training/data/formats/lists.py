@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from training.data.annotations import AnnotationFile, Entry, group
-from training.data.coco import id_in, identity
-from training.data.tables import kinds_in, rows_of
+from training.data.formats.annotations import AnnotationFile, Entry, group
+from training.data.formats.coco import id_in, identity
+from training.data.formats.tables import kinds_in, rows_of
 from training.errors import DataError
 
 ID_KEYS = ("image_id", "img_id")

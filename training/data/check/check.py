@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from captioner.tokenizers import TOKENIZERS
-from training.data.findings import (
+from training.data.check.findings import (
     LEVELS,
     Finding,
     Part,
@@ -20,9 +20,9 @@ from training.data.findings import (
     findings_of_spaces,
     findings_of_words,
 )
-from training.data.photos import look_at
+from training.data.check.photos import look_at
+from training.data.check.words import Coverage, Lengths, count_words, coverage, unknown
 from training.data.source import CaptionSource
-from training.data.words import Coverage, Lengths, count_words, coverage, unknown
 
 OTHER_COUNTS = (1, 2, 3, 5, 10, 20)  # values of min_count that the table compares
 WORDS_SHOWN = 12
