@@ -29,8 +29,7 @@ from training.evaluation.fitting import (
     probability,
     rising_logistic,
 )
-from training.evaluation.measured import measure
-from training.evaluation.reliability import calibration_error, halves, reliability, risk_coverage
+from training.evaluation.reliability import calibration_error, halves, measure, reliability, risk_coverage
 
 Array = NDArray[np.float64]
 RANDOM = np.random.default_rng(0)

@@ -12,9 +12,9 @@ from captioner.decoding import DecodingOptions
 from captioner.predictor import CaptionPredictor
 from training.__main__ import main
 from training.data import load_captioned_images
-from training.evaluation.drawings import histogram, score_bars
 from training.evaluation.evaluate import Evaluation, evaluate
-from training.evaluation.report import choose_photos, render, write_report
+from training.evaluation.report.drawings import histogram, score_bars
+from training.evaluation.report.report import choose_photos, render, write_report
 
 VOID = {"meta", "img", "rect", "line"}
 

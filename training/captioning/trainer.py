@@ -22,8 +22,8 @@ from training.captioning.batches import Batch, CaptionBatches, PhotoSource
 from training.captioning.objective import CaptionLoss
 from training.captioning.rewards import Reward
 from training.captioning.setup import Workbench
+from training.evaluation.evaluate import all_empty, best_captions, score
 from training.evaluation.metrics import ALWAYS_ZERO, MetricReport, cider_is_always_zero
-from training.evaluation.validation import all_empty, best_captions, score
 from training.inputs.sources import Sources
 from training.phase import PhaseRecipe
 from training.recipe import Recipe

@@ -15,11 +15,9 @@ from training.data import load_captioned_images
 from training.data.source import Unreadable
 from training.errors import TrainingError
 from training.evaluation.calibration import Standards, Study, study
-from training.evaluation.evaluate import caption_photos
+from training.evaluation.evaluate import caption_photos, score
 from training.evaluation.examples import first_half, make_examples
-from training.evaluation.reliability import Bin
-from training.evaluation.reliability_plot import save_reliability_plot
-from training.evaluation.validation import score
+from training.evaluation.reliability import Bin, save_reliability_plot
 from training.runs.provenance import sha256
 
 DEFAULTS = Standards()

@@ -17,7 +17,7 @@ from training.evaluation.bootstrap import Bootstrap
 from training.evaluation.diversity import training_captions
 from training.evaluation.evaluate import Evaluation, candidates, evaluate, references
 from training.evaluation.java_metrics import meteor, missing_for_meteor, missing_for_spice, spice
-from training.evaluation.report import write_report
+from training.evaluation.report.report import write_report
 from training.evaluation.summary import summary
 
 DEFAULTS = Bootstrap()

@@ -11,7 +11,7 @@ from captioner.errors import OptionError
 from training.errors import TrainingError
 from training.evaluation.examples import Examples
 from training.evaluation.fitting import fit_inverse_temperature, fit_rising_curve, rising_logistic
-from training.evaluation.measured import ODDS, Measured, measure
+from training.evaluation.reliability import ODDS, Measured, measure
 
 Array = NDArray[np.float64]
 LEAST = 20  # photos in each half

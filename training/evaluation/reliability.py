@@ -1,10 +1,19 @@
 """How far confidences hold what they promise."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
+
+from captioner.confidence import FEATURES, Calibration
+from training.evaluation.examples import Examples
+from training.evaluation.fitting import probability
 
 Array = NDArray[np.float64]
 
@@ -98,3 +107,138 @@ def halves(confidences: Array, cider: Array) -> tuple[float, float]:
     order = np.argsort(-confidences, kind="stable")
     middle = (len(order) + 1) // 2
     return float(cider[order[:middle]].mean()), float(cider[order[middle:]].mean())
+
+
+ODDS = FEATURES.index("log_odds")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was found.
+
+    Attributes:
+        photos: How many.
+        word_error: Expected calibration error of word confidence.
+        raw_word_error: That of the network's own probabilities.
+        temperature_word_error: That of temperature scaling alone.
+        words: Word confidence against the share of right words.
+        caption_error: Expected calibration error of caption confidence.
+        captions: Caption confidence against the share of good captions.
+        risks: Mean CIDEr and share of poor captions when only the most confident are kept.
+        confident_cider: Mean CIDEr, times 100, of the most confident half of the photos.
+        doubtful_cider: That of the other half.
+        flagged: Share of captions that need review.
+        flagged_cider: Their mean CIDEr, times 100.
+        kept_cider: That of the others.
+        flagged_poor: Share of poor captions among those that need review.
+        kept_poor: Share of poor captions among the others.
+    """
+
+    photos: int
+    word_error: float
+    raw_word_error: float
+    temperature_word_error: float
+    words: list[Bin]
+    caption_error: float
+    captions: list[Bin]
+    risks: list[Risk]
+    confident_cider: float
+    doubtful_cider: float
+    flagged: float
+    flagged_cider: float | None
+    kept_cider: float | None
+    flagged_poor: float | None
+    kept_poor: float | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all numbers as plain values."""
+        return asdict(self)
+
+
+def measure(calibration: Calibration, examples: Examples, inverse_temperature: float) -> Measured:
+    """Measure a calibration on examples.
+
+    Args:
+        calibration: What to measure.
+        examples: Of photos that it was not fitted to.
+        inverse_temperature: Of temperature scaling, to compare with.
+    """
+    odds = examples.features[:, ODDS]
+    words = reliability(calibration.word(examples.features), examples.right)
+    sure = np.array([calibration.caption(mean) for mean in examples.mean_log_prob])
+    cider = 100 * examples.cider
+    good = (examples.cider >= calibration.caption.good_cider).astype(np.float64)
+    captions = reliability(sure, good)
+    flagged = sure < calibration.caption.review_below
+    confident, doubtful = halves(sure, cider)
+    return Measured(
+        photos=len(sure),
+        word_error=calibration_error(words),
+        raw_word_error=calibration_error(reliability(probability(odds), examples.right)),
+        temperature_word_error=calibration_error(reliability(probability(inverse_temperature * odds), examples.right)),
+        words=words,
+        caption_error=calibration_error(captions),
+        captions=captions,
+        risks=risk_coverage(sure, cider, good),
+        confident_cider=confident,
+        doubtful_cider=doubtful,
+        flagged=float(flagged.mean()),
+        flagged_cider=_mean(cider[flagged]),
+        kept_cider=_mean(cider[~flagged]),
+        flagged_poor=_mean(1 - good[flagged]),
+        kept_poor=_mean(1 - good[~flagged]),
+    )
+
+
+def _mean(values: Array) -> float | None:
+    return float(values.mean()) if len(values) else None
+
+
+ENOUGH = 10  # examples that a point of the curve stands for
+INK, GLOW, QUIET = "#4338a8", "#b45309", "#8b8498"
+
+
+def save_reliability_plot(path: Path, measured: Measured) -> None:
+    """Draw reliability of words and captions, and the risk-coverage curve.
+
+    Args:
+        path: Where to, a PNG.
+        measured: What to draw.
+    """
+    figure = Figure(figsize=(13, 4.4), dpi=120, layout="constrained")
+    FigureCanvasAgg(figure)
+    words, captions, risk = figure.subplots(1, 3)
+    _reliability(words, measured.words, f"Words, calibration error {measured.word_error:.3f}", "share that is right")
+    _reliability(
+        captions, measured.captions, f"Captions, calibration error {measured.caption_error:.3f}", "share that is good"
+    )
+    _risk(risk, measured)
+    figure.savefig(path)
+
+
+def _reliability(axes: Axes, table: Sequence[Bin], title: str, label: str) -> None:
+    most = max(one.count for one in table)
+    axes.plot([0, 1], [0, 1], color=QUIET, linewidth=1, linestyle="--")
+    axes.bar(
+        [(one.low + one.high) / 2 for one in table],
+        [0.3 * one.count / most for one in table],
+        width=[0.9 * (one.high - one.low) for one in table],
+        color=INK,
+        alpha=0.15,
+    )
+    enough = [one for one in table if one.count >= ENOUGH]
+    axes.plot([one.confidence for one in enough], [one.right for one in enough], color=INK, marker="o", linewidth=2)
+    axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence (bars: how many)", ylabel=label, title=title)
+    axes.grid(visible=True, alpha=0.3)
+
+
+def _risk(axes: Axes, measured: Measured) -> None:
+    coverage = [100 * one.coverage for one in measured.risks]
+    axes.plot(coverage, [one.cider for one in measured.risks], color=INK, marker="o", linewidth=2)
+    axes.set(xlabel="most confident captions kept, %", ylabel="their mean CIDEr", title="Risk and coverage")
+    axes.set_ylim(bottom=0)
+    axes.grid(visible=True, alpha=0.3)
+    share = axes.twinx()
+    share.plot(coverage, [100 * one.poor for one in measured.risks], color=GLOW, linestyle="--", linewidth=2)
+    share.set_ylabel("poor among them, % (dashed)", color=GLOW)
+    share.set_ylim(0, 100)

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from training.evaluation.drawings import histogram, score_bars
 from training.evaluation.evaluate import Evaluation
-from training.evaluation.photo_card import photo_card
+from training.evaluation.report.drawings import histogram, score_bars
+from training.evaluation.report.photo_card import photo_card
 from training.evaluation.summary import protocol_rows, wording_rows
 
 PHOTOS = 12  # in each gallery

@@ -1,0 +1,1 @@
+"""The page that shows scores and captions."""
