@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 from captioner.images import read_image
-from captioner.memory import keep_freed_memory
+from captioner.malloc import keep_freed_memory
 from captioner.predictor import CaptionPredictor
 from service.inference.worker import batch_sizes
 from service.settings import DEFAULT_SETTINGS

@@ -1,6 +1,6 @@
 """How long a model takes for a photo: ``python benchmarks/predictor.py [--checkpoint FILE] [--threads N]``.
 
-Freed memory is kept, as in the command line and the service (captioner/memory.py).
+Freed memory is kept, as in the command line and the service (captioner/malloc.py).
 Each row is timed in turn within every round, so that a machine that changes its speed changes all rows alike. Printed
 are the median over the rounds and the fastest round, in milliseconds per photo.
 """
@@ -15,7 +15,7 @@ import torch
 
 from captioner.decoding import DecodingOptions
 from captioner.images import read_image
-from captioner.memory import keep_freed_memory
+from captioner.malloc import keep_freed_memory
 from captioner.predictor import CaptionPredictor
 
 SAMPLES = Path(__file__).parents[1] / "service" / "static" / "samples"

@@ -16,7 +16,7 @@ from typing import cast
 from captioner import __version__
 from captioner.commands.parser import Command, CommandParser, add_commands
 from captioner.errors import CaptionerError, ConfigError, OptionError
-from captioner.memory import keep_freed_memory
+from captioner.malloc import keep_freed_memory
 
 COMMANDS = {
     "caption": "print a caption of each photo",

@@ -17,12 +17,12 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load, save
 
-from captioner.confidence import Calibration
+from captioner.calibration import Calibration
 from captioner.config import ModelConfig, from_dict, to_dict
 from captioner.errors import CheckpointError
 from captioner.files import write_whole
 from captioner.model import CaptionModel
-from captioner.rounding import restore_matrices, round_matrices
+from captioner.quantization import restore_matrices, round_matrices
 from captioner.tokenizers import Tokenizer, tokenizer_from_dict
 
 FORMAT_VERSION = 3
@@ -60,7 +60,7 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path, dtype: torch.dtype = tor
         checkpoint: What to write.
         path: Where to.
         dtype: How floating-point weights are stored: ``torch.float16`` halves the file; ``torch.int8`` rounds matrices
-            to 8 bits and the rest to float16 (:mod:`captioner.rounding`), which halves it again.
+            to 8 bits and the rest to float16 (:mod:`captioner.quantization`), which halves it again.
     """
     header = {
         "format_version": FORMAT_VERSION,

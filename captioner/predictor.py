@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from captioner.calibration import Calibration
 from captioner.checkpoint import Checkpoint, load_with_sha256
-from captioner.confidence import Calibration
 from captioner.config import to_dict
 from captioner.cpus import available_cpus
 from captioner.decoding import MAX_LENGTH, DecodingOptions, search
+from captioner.decoding.score import score
 from captioner.errors import OptionError
 from captioner.images import ImageTransform, read_image
-from captioner.scoring import score
 from captioner.types import Caption, Features, Hypothesis, Word
 
 DEFAULT_OPTIONS = DecodingOptions()

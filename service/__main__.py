@@ -9,7 +9,7 @@ from functools import partial
 
 from captioner.checkpoint import read_header
 from captioner.errors import CaptionerError
-from captioner.memory import keep_freed_memory
+from captioner.malloc import keep_freed_memory
 from service.app import create_app, equip
 from service.inference.engine import Engine
 from service.inference.jobs import Model

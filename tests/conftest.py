@@ -6,8 +6,8 @@ import pytest
 import torch
 from PIL import Image
 
+from captioner.calibration import Calibration, CaptionCalibration, WordCalibration
 from captioner.checkpoint import Checkpoint, save_checkpoint
-from captioner.confidence import Calibration, CaptionCalibration, WordCalibration
 from captioner.config import DecoderConfig, ImageConfig, ModelConfig
 from captioner.model import CaptionModel
 from captioner.tokenizers import WordTokenizer

@@ -12,10 +12,10 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("captioner", "service", "training")
 # Inside captioner each module imports only modules that stand before it here.
 LIBRARY = (
-    "errors", "memory", "cpus", "files", "types", "registry", "config", "formats", "images", "decoding", "scoring",
-    "tokenizers", "cells", "stack", "attention", "encoders", "decoders", "model", "confidence", "rounding",
+    "errors", "malloc", "cpus", "files", "types", "registry", "config", "formats", "images", "decoding",
+    "tokenizers", "cells", "stack", "attention", "encoders", "decoders", "model", "calibration", "quantization",
     "checkpoint", "predictor",
-    "heatmap", "units", "commands", "__main__",
+    "heatmap", "activations", "commands", "__main__",
 )  # fmt: skip
 FORBIDDEN = {
     "captioner": {"service", "training", "flask", "waitress", "werkzeug", "pycocotools", "pycocoevalcap"},

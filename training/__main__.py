@@ -8,7 +8,7 @@ from typing import cast
 
 from captioner.commands.parser import Command, CommandParser, add_commands
 from captioner.errors import CaptionerError
-from captioner.memory import keep_freed_memory
+from captioner.malloc import keep_freed_memory
 from training.errors import TrainingError
 
 COMMANDS = {

@@ -4,7 +4,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
-from captioner.commands.options import add_decoding, add_model, decoding_options, load_model
+from captioner.commands.arguments import add_decoding, add_model, decoding_options, load_model
 from captioner.commands.output import DONE, FAILED, escaped, json_line, say, shown, warn
 from captioner.commands.photos import Source, find_photos, picture_files, read_photos
 from captioner.errors import OptionError

@@ -9,9 +9,9 @@ from typing import Any
 from safetensors import safe_open
 
 from captioner.checkpoint import SHIPPED, read_header
-from captioner.commands.options import local_file
+from captioner.commands.arguments import local_file
 from captioner.commands.output import DONE, say
-from captioner.rounding import SCALE
+from captioner.quantization import SCALE
 
 
 def add_arguments(parser: ArgumentParser) -> None:

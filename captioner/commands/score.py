@@ -4,7 +4,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 from pathlib import Path
 
-from captioner.commands.options import add_model, load_model
+from captioner.commands.arguments import add_model, load_model
 from captioner.commands.output import DONE, FAILED, complain, escaped, json_line, say
 from captioner.commands.photos import BATCH_SIZE, Photo, Source, picture_files, read_photo
 from captioner.heatmap import contact_sheet

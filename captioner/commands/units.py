@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from captioner.commands.options import add_decoding, add_model, decoding_options, given_decoding, load_model, spelled
+from captioner.activations import Unit, choose_units, unit_plot, unit_rows
+from captioner.commands.arguments import add_decoding, add_model, decoding_options, given_decoding, load_model, spelled
 from captioner.commands.output import DONE, FAILED, say
 from captioner.commands.photos import Photo, Source, picture_files, read_photo
 from captioner.errors import OptionError
 from captioner.types import Caption
-from captioner.units import Unit, choose_units, unit_plot, unit_rows
 
 EPILOG = """\
 Each unit is a row that repeats the caption, each word on the colour of the unit's activation: from blue, -1,

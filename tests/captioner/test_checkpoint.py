@@ -9,6 +9,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from captioner.calibration import Calibration
 from captioner.cells import CELLS
 from captioner.checkpoint import (
     Checkpoint,
@@ -18,12 +19,11 @@ from captioner.checkpoint import (
     read_header,
     save_checkpoint,
 )
-from captioner.confidence import Calibration
 from captioner.config import DecoderConfig, EncoderConfig, ImageConfig, ModelConfig
 from captioner.decoders import DECODERS
 from captioner.errors import CheckpointError, ConfigError
 from captioner.model import CaptionModel
-from captioner.rounding import restore_matrices, round_matrices
+from captioner.quantization import restore_matrices, round_matrices
 from captioner.tokenizers import CharacterTokenizer, Tokenizer, WordTokenizer
 
 

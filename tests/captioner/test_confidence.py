@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from captioner.calibration import Calibration, CaptionCalibration, WordCalibration, log_odds, logistic, word_features
 from captioner.checkpoint import Checkpoint
-from captioner.confidence import Calibration, CaptionCalibration, WordCalibration, log_odds, logistic, word_features
 from captioner.config import from_dict, to_dict
 from captioner.decoding import DecodingOptions
 from captioner.errors import ConfigError

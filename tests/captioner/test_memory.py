@@ -7,12 +7,12 @@ import sys
 
 import pytest
 
-from captioner import memory
+from captioner import malloc as memory
 
 SCRIPT = """
 import resource, sys
 from threading import Thread
-from captioner.memory import keep_freed_memory
+from captioner.malloc import keep_freed_memory
 
 kept = keep_freed_memory() if sys.argv[1] == "keep" else None
 

@@ -5,9 +5,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
+from captioner.activations import BLUE_TO_RED, GATES, WHITE_TO_GREEN, Scale, Unit, choose_units, unit_plot, unit_rows
 from captioner.errors import OptionError
 from captioner.heatmap import PAPER
-from captioner.units import BLUE_TO_RED, GATES, WHITE_TO_GREEN, Scale, Unit, choose_units, unit_plot, unit_rows
 
 Floats = NDArray[np.float32]
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pycocotools.coco import COCO
 
-from captioner.commands.options import DEFAULTS
+from captioner.commands.arguments import DEFAULTS
 from captioner.predictor import CaptionPredictor
 from training.__main__ import main
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from pycocotools.coco import COCO
 
+from captioner.calibration import Calibration
 from captioner.checkpoint import copy_with_calibration
-from captioner.confidence import Calibration
 from captioner.decoding import DecodingOptions
 from captioner.predictor import CaptionPredictor
 from training.__main__ import main

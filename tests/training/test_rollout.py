@@ -6,7 +6,7 @@ import torch
 from captioner.config import DecoderConfig
 from captioner.decoders import DECODERS
 from captioner.decoding import DecodingOptions, SpecialTokens, search
-from captioner.scoring import score
+from captioner.decoding.score import score
 from captioner.types import Features
 from training.captioning.rollout import Writer
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import get_args
 
 from captioner.checkpoint import copy_with_calibration
-from captioner.commands.options import add_decoding, add_model, decoding_options, load_model
+from captioner.commands.arguments import add_decoding, add_model, decoding_options, load_model
 from captioner.commands.output import DONE, say
 from training.commands.files import checkpoint_to_write, file_to_write, png_file
 from training.data import load_captioned_images

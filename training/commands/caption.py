@@ -6,7 +6,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from captioner.commands.options import add_decoding, add_model, decoding_options, load_model
+from captioner.commands.arguments import add_decoding, add_model, decoding_options, load_model
 from captioner.commands.output import DONE, FAILED, say
 from captioner.commands.photos import Source, read_photos
 from captioner.decoding import DecodingOptions

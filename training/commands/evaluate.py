@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
-from captioner.commands.options import add_decoding, add_model, decoding_options, load_model
+from captioner.commands.arguments import add_decoding, add_model, decoding_options, load_model
 from captioner.commands.output import DONE, say, warn
 from training.commands.files import file_to_write, folder_to_write
 from training.data import CaptionSource, load_captioned_images

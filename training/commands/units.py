@@ -3,8 +3,8 @@
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
+from captioner.activations import Unit, choose_units, unit_plot, unit_rows
 from captioner.commands.output import DONE, say
-from captioner.units import Unit, choose_units, unit_plot, unit_rows
 from training.commands.files import png_file
 from training.language.activations import text_activations
 from training.language.model import load_language_model

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from captioner.confidence import RISING, Calibration, CaptionCalibration, WordCalibration
+from captioner.calibration import RISING, Calibration, CaptionCalibration, WordCalibration
 from captioner.errors import OptionError
 from training.errors import TrainingError
 from training.evaluation.examples import Examples

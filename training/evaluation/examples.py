@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from captioner.confidence import word_features
+from captioner.calibration import word_features
 from captioner.tokenizers import Tokenizer
 from captioner.types import Caption
 from training.data import CaptionedImage
@@ -22,7 +22,7 @@ class Examples:
 
     Attributes:
         photo: ``[W]``, the row of each word's photo.
-        features: ``[W, 4]``, as ``captioner.confidence.FEATURES`` names them.
+        features: ``[W, 4]``, as ``captioner.calibration.FEATURES`` names them.
         right: ``[W]``, 1 for a word that is right, else 0.
         mean_log_prob: ``[I]``, of each caption, per token.
         cider: ``[I]``, CIDEr-D of each caption.

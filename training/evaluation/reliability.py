@@ -11,7 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from captioner.confidence import FEATURES, Calibration
+from captioner.calibration import FEATURES, Calibration
 from training.evaluation.examples import Examples
 from training.evaluation.fitting import probability
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from captioner.commands.options import FLAGS, add_decoding, decoding_options, given_decoding, spelled
+from captioner.commands.arguments import FLAGS, add_decoding, decoding_options, given_decoding, spelled
 from captioner.decoding import DecodingOptions
 from captioner.errors import OptionError
 

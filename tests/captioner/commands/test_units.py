@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from captioner.activations import choose_units, unit_plot, unit_rows
 from captioner.decoding import DecodingOptions
 from captioner.predictor import CaptionPredictor
 from captioner.types import Caption
-from captioner.units import choose_units, unit_plot, unit_rows
 from tests.command_line import FakePredictor, Run
 
 
