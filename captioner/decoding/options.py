@@ -1,9 +1,11 @@
 """How to search, and which values are allowed."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Literal
+from typing import Any, Literal
 
 from captioner.errors import OptionError
+from captioner.types import AnyDecoder
 
 MAX_BEAM_SIZE = 50
 MAX_LENGTH = 200
@@ -113,3 +115,41 @@ class DecodingOptions:
                 raise OptionError(
                     f"{field.name} is {value}; it must be left at {field.default}, since it is not used when {where}"
                 )
+
+
+@dataclass(frozen=True)
+class SpecialTokens:
+    """The ids that search must know.
+
+    Attributes:
+        bos_id: Fed at the first step.
+        eos_id: Ends a caption.
+        banned: Ids that are never generated (padding, ``<START>``, ``<UNK>``).
+    """
+
+    bos_id: int
+    eos_id: int
+    banned: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Task:
+    """The arguments of :func:`captioner.decoding.search`, checked."""
+
+    decoder: AnyDecoder
+    memory: Any
+    batch_size: int
+    special: SpecialTokens
+    options: DecodingOptions
+    beginning: Sequence[int]
+
+    def __post_init__(self) -> None:
+        text, most = self.options.beginning, self.options.max_length
+        if text and not self.beginning:
+            raise OptionError(f"beginning is {text!r}; it must have at least one token")
+        if len(self.beginning) > most:
+            raise OptionError(
+                f"beginning is {len(self.beginning)} tokens long; it must be at most {most} (the maximum length)"
+            )
+        if self.special.eos_id in self.beginning:
+            raise OptionError(f"beginning is {list(self.beginning)}; it must be without <END> ({self.special.eos_id})")

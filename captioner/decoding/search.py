@@ -6,10 +6,8 @@ from typing import Any
 import torch
 
 from captioner.decoding.beam import BeamSearch
-from captioner.decoding.options import DecodingOptions
-from captioner.decoding.special import SpecialTokens
-from captioner.decoding.task import Task
-from captioner.decoding.walk import greedy, sample
+from captioner.decoding.options import DecodingOptions, SpecialTokens, Task
+from captioner.decoding.sampling import greedy, sample
 from captioner.types import AnyDecoder, Hypothesis
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from captioner.decoding import DecodingOptions
-from captioner.decoding.constraints import IMPOSSIBLE
+from captioner.decoding.rows import IMPOSSIBLE
 from captioner.decoding.sampling import Sampler, probabilities
 from captioner.types import Hypothesis
 from tests.toy_decoder import EOS, Reader, Tokens, run, table

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from captioner.config import STRICT
 from captioner.decoding import MAX_BEAM_SIZE, MAX_LENGTH, DecodingOptions, SpecialTokens
-from captioner.decoding.constraints import Constraints
+from captioner.decoding.rows import Constraints
 from captioner.decoding.sampling import Sampler
 from captioner.errors import OptionError
 from captioner.tokenizers import Tokenizer
