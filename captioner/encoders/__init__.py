@@ -6,14 +6,17 @@ from dataclasses import replace
 from captioner.config import EncoderConfig
 from captioner.encoders.base import Encoder
 from captioner.encoders.branched import BranchedEncoder, first_difference
-from captioner.encoders.convnext import ConvNeXtTiny
-from captioner.encoders.efficientnet import EfficientNetB0
 from captioner.encoders.efficientnet_lite import EfficientNetLite0, EfficientNetLite2
-from captioner.encoders.mobilenet_v2 import MobileNetV2
-from captioner.encoders.mobilenet_v3 import MobileNetV3Large
-from captioner.encoders.resnet import ResNet50, ResNet101
 from captioner.encoders.tiny import Tiny
-from captioner.encoders.vgg import VGG16
+from captioner.encoders.torchvision import (
+    VGG16,
+    ConvNeXtTiny,
+    EfficientNetB0,
+    MobileNetV2,
+    MobileNetV3Large,
+    ResNet50,
+    ResNet101,
+)
 from captioner.registry import Registry
 
 ENCODERS: Registry[Callable[[EncoderConfig], Encoder]] = Registry(
