@@ -26,7 +26,7 @@ GIVE_FILE = """([kind, name, type, data]) => {
 }"""
 # Words of two Latin letters and more that are seen or read out, apart from what is marked as English or as a name.
 LATIN = """() => {
-    const allowed = /^(JSON|JPEG|PNG|WebP|GIF|BMP|MiB|ms)$/;
+    const allowed = /^(JSON|JPEG|PNG|WebP|AVIF|GIF|BMP|MiB|ms)$/;
     const isForeign = (element) => element.closest("[lang=en], [translate=no]");
     const texts = [];
     const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.browser
 KINDS = {
     403: ("forbidden", "did not let you in", "Ask its operator"),
     413: ("image-too-large", "That photo is too large", "up to 1.0 MiB"),
-    415: ("unsupported-image", "no photo that can be read", "JPEG, PNG, WebP, GIF or BMP"),
+    415: ("unsupported-image", "no photo that can be read", "JPEG, PNG, WebP, AVIF, GIF or BMP"),
     422: ("invalid-image", "cannot be read", "damaged or cut off"),
     429: ("rate-limited", "a lot at once", "limits how many photos"),
     500: ("unexpected", "That did not work", "went wrong in the service"),

@@ -2,7 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -22,6 +24,10 @@ from training.runs.start import start
 DATA = ["--annotations", "captions.json", "--images", "photos"]
 
 
+def module(command: str) -> ModuleType:
+    return import_module(f"training.commands.{command.replace('-', '_')}")
+
+
 @pytest.mark.parametrize("name", list(COMMANDS))
 def test_ctrl_c_ends_every_command_without_a_traceback(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
@@ -29,12 +35,13 @@ def test_ctrl_c_ends_every_command_without_a_traceback(
     def interrupted(_: Any) -> int:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(COMMANDS[name], "run", interrupted)
+    monkeypatch.setattr(module(name), "run", interrupted)
     out = str(tmp_path / "out.png")
     needed: dict[str, list[str]] = {
         **{command: ["--recipe", "x.toml"] for command in ("fit", "fit-concepts", "fit-text", "check")},
         "prepare": ["coco", "--year", "2014", "--root", str(tmp_path)],
         "evaluate": DATA,
+        "caption": ["--list", "x.json", "--images", "photos", "--out", str(tmp_path / "out.json")],
         "join": ["a", "b", "--name", "x", "--out", out],
         "calibrate": [*DATA, "--out", out],
         "sample": ["x"],
@@ -71,7 +78,7 @@ def test_what_cannot_be_written_is_refused_before_the_work(
     def worked(_: Any) -> int:
         raise AssertionError("the work was begun")
 
-    monkeypatch.setattr(COMMANDS[command], "run", worked)
+    monkeypatch.setattr(module(command), "run", worked)
     (tmp_path / "file").write_text("kept")
     path = place if place.startswith("/") else str(tmp_path / "file" / "there")
     path += {"--plot": ".png", "--report": ""}.get(flag, ".png" if command == "gradients" else ".json")
@@ -91,7 +98,7 @@ def test_what_can_be_written_leaves_no_trace_of_the_try(monkeypatch: pytest.Monk
         seen.append(arguments)
         return 0
 
-    monkeypatch.setattr(COMMANDS["evaluate"], "run", keep)
+    monkeypatch.setattr(module("evaluate"), "run", keep)
     report, values = tmp_path / "new" / "report", tmp_path / "scores.json"
     assert main(["evaluate", *DATA, "--report", str(report), "--json", str(values)]) == 0
     assert (seen[0].report, seen[0].json) == (report, values)

@@ -1,7 +1,6 @@
 """``captioner train caption``: captions of a list of photos, as COCO's server takes them."""
 
 import json
-import os
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ from captioner.commands.arguments import add_decoding, add_model, decoding_optio
 from captioner.commands.output import DONE, FAILED, say
 from captioner.commands.photos import Source, read_photos
 from captioner.decoding import DecodingOptions
+from captioner.files import write_whole
 from captioner.predictor import CaptionPredictor
 from training.commands.files import json_file
 from training.data.image_list import ListedImage, load_image_list
@@ -38,9 +38,7 @@ def run(arguments: Namespace) -> int:
     ids = {_source(image): image.image_id for image in images}
     captions = dict(_captions(load_model(arguments), list(ids), options))
     results = [{"image_id": ids[source], "caption": text} for source, text in captions.items()]
-    partial = arguments.out.with_name(f"{arguments.out.name}.partial")
-    partial.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(partial, arguments.out)
+    write_whole(arguments.out, json.dumps(results, indent=1, ensure_ascii=False) + "\n")
     say(f"wrote {arguments.out}: captions of {len(results)} photos out of {len(images)}")
     return DONE if len(results) == len(images) else FAILED
 
