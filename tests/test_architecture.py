@@ -97,7 +97,8 @@ def test_every_module_of_the_library_has_a_place() -> None:
 @pytest.mark.parametrize("path", sources("captioner"), ids=lambda path: str(path.relative_to(ROOT)))
 def test_library_modules_import_only_those_before_them(path: Path) -> None:
     name = room(path)
-    allowed = set(LIBRARY[: LIBRARY.index(name) + 1]) if name in LIBRARY else set()
+    # The package itself names what it loads once it is asked for (tests/captioner/test_init.py).
+    allowed = set(LIBRARY[: LIBRARY.index(name) + 1]) if name in LIBRARY else set(LIBRARY) - {"__main__"}
     used = {parts[1] for parts in (n.split(".") for n in imports(path)) if parts[0] == "captioner" and len(parts) > 1}
     assert used & set(LIBRARY) <= allowed, f"{name} imports {used - allowed}"
 
