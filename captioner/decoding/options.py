@@ -1,4 +1,4 @@
-"""How to search, and which values are allowed."""
+"""What a search is asked for: the options with their allowed values, the special tokens, and both as a checked task."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
