@@ -19,7 +19,7 @@ from service.web.parameters import CAPTIONS, DECODING, HEATMAPS, SCORES
 from training.__main__ import parser as training_parser
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "service/static/samples/README.md"]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), ROOT / "service/static/samples/README.md"]
 PARSERS = {"captioner": captioner_parser, "service": service_parser, "training": training_parser}
 
 
