@@ -51,7 +51,7 @@ def test_overrides_replace_values(recipe_file: Path) -> None:
         ("training.epoch=3", "training.epoch: there is no such key; there are weight_decay, clip_norm, .*phases"),
         ("training.phases[0].epochs=many", "training.phases.0.epochs: Input should be a valid integer"),
         ("training.phases[0].epochs=0", "phase epochs is 0; it must be between 1 and"),
-        ("training.runs.optim=float8", "training.runs.optim: Input should be 'auto', 'float32' or 'bfloat16'"),
+        ("training.precision=float8", "training.precision: Input should be 'auto', 'float32' or 'bfloat16'"),
         ("tokenizer.name=bytes", "unknown tokenizer 'bytes'; choose one of: character, word"),
         ("tokenizer.min_count=0", "tokenizer.min_count is 0; it must be at least 1"),
         ("tokenizer.max_size=-1", "tokenizer.max_size is -1; it must be at least 0"),
