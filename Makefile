@@ -1,16 +1,24 @@
-# On a fresh machine: `make serve` runs the service on the shipped model, `make test` checks everything.
+# On a fresh machine: `make serve` runs the service on the shipped model, `make test` checks everything,
+# `make check` what can be checked within a minute.
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: serve test lint types tools clean
+.PHONY: serve check test fast lint types tools clean
 .DEFAULT_GOAL := serve
 
 serve: $(VENV)/serve.installed
 	$(BIN)/captioner serve
 
+check: $(VENV)/dev.installed
+	$(MAKE) --jobs=2 --output-sync=target types lint fast
+
 test: $(VENV)/dev.installed tools lint types
 	$(BIN)/python -m pytest
+
+# One thread: networks of a few units leave more nothing to do but to wait for each other, and for mypy beside them.
+fast: $(VENV)/dev.installed
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not slow and not browser'
 
 lint: $(VENV)/dev.installed
 	$(BIN)/ruff check .

@@ -1,4 +1,4 @@
-"""Train every encoder x decoder x cell for 50 steps on real photos, and time it; prints docs/family.md's table.
+"""Train every encoder x decoder x cell for 50 steps on real photos, and time it; prints docs/results.md's table.
 
 python benchmarks/family.py --annotations CAPTIONS.json --images FOLDER --weights FOLDER
 

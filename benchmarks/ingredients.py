@@ -3,7 +3,7 @@
 python benchmarks/ingredients.py --recipe RECIPE.toml --photos 2000 --out runs/ingredients [--set KEY.SUB=VALUE ...]
 
 The runs learn from the first photos of the recipe's training set and validate on all of its validation set. A run that
-was stopped goes on where it was, and one that is finished is not run again. Prints the table of docs/ingredients.md.
+was stopped goes on where it was, and one that is finished is not run again. Prints its table in docs/results.md.
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """Matrices rounded to 8 bits, each row to 255 steps of its own.
 
 Convolutions are left alone: rounded as well, they cost the shipped model a point of CIDEr, and matrices nothing
-(docs/experiments.md, 32).
+(docs/lab/experiments.md, 32).
 """
 
 from collections.abc import Mapping

@@ -19,7 +19,12 @@ from service.web.parameters import CAPTIONS, DECODING, HEATMAPS, SCORES
 from training.__main__ import parser as training_parser
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "service/static/samples/README.md"]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+    ROOT / "service/static/samples/README.md",
+]
 PARSERS = {"captioner": captioner_parser, "service": service_parser, "training": training_parser}
 
 
@@ -50,6 +55,18 @@ def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)", text(page)):
         if not target.startswith("http"):
             assert (page.parent / target).exists(), target
+
+
+def anchors(page: Path) -> set[str]:
+    """Return what the headings of a page are called in links to them."""
+    headings = re.findall(r"^#+ (.*)$", re.sub(r"```.*?```", "", text(page), flags=re.DOTALL), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_links_to_headings_lead_to_them(page: Path) -> None:
+    for target, anchor in re.findall(r"\]\(([^)#:]*)#([^)]+)\)", text(page)):
+        assert anchor in anchors(page.parent / target if target else page), f"{target}#{anchor}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_id)
@@ -122,5 +139,5 @@ def test_the_http_documentation_names_the_defaults() -> None:
 
 
 def test_the_documentation_names_hugging_face_s_parameters() -> None:
-    page = text(ROOT / "docs/compatibility.md")
+    page = text(ROOT / "docs/http-api.md").split("\n## Clients of other systems\n")[1]
     assert all(f"`{name}`" in page and f"`{ours}`" in page for name, ours in NAMES.items())

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("captioner", "service", "training")
 SOURCES = ("pyproject.toml", "requirements.txt", "README.md", "LICENSE")

@@ -29,7 +29,7 @@ class DataRecipe:
 
     Attributes:
         root: Folder that the other paths are relative to.
-        train_annotations: File of captions to learn from, in any format of docs/data.md.
+        train_annotations: File of captions to learn from, in any format of docs/training.md.
         train_images: Folder of its photos.
         val_annotations: File of captions that the best epoch is chosen on; it may be the same one.
         val_images: Folder of its photos.

@@ -16,6 +16,7 @@ from service.app import equip
 from service.observability.metrics import Metrics
 from tests.service.fakes import FakePredictor
 
+pytestmark = pytest.mark.slow
 Serve = Callable[[Flask], AbstractContextManager[str]]
 TIMEOUT = 60
 COUNT = 600

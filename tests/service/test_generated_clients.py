@@ -20,6 +20,7 @@ from service import Settings, create_app
 from service.server import addresses, open_server, stop_server
 from tests.service.fakes import FakePredictor
 
+pytestmark = pytest.mark.slow
 MakePhoto = Callable[..., bytes]
 Load = Callable[[str], Any]
 PACKAGE = "captioner_client"

@@ -30,6 +30,7 @@ from service.server import addresses, open_server
 from tests.service.fakes import FakeInfo, FakePredictor
 from tests.service.gates import PATIENCE, Gate, Listener
 
+pytestmark = pytest.mark.slow
 MakePhoto = Callable[..., bytes]
 URL = "/v1/captions"
 CLIENTS = 6

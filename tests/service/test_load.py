@@ -20,6 +20,7 @@ from service.server import HEALTH_PATHS, HealthFirst
 from tests.service.fakes import FakePredictor
 from tests.service.gates import PATIENCE, Clock, Gate, Listener
 
+pytestmark = pytest.mark.slow
 MakePhoto = Callable[..., bytes]
 Serve = Callable[[Flask], AbstractContextManager[str]]
 Answer = tuple[int, dict[str, str], dict[str, Any]]

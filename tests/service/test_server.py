@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import pytest
 from flask import Flask
 
+pytestmark = pytest.mark.slow
 MakePhoto = Callable[..., bytes]
 Encode = Callable[[bytes], dict[str, Any]]
 Serve = Callable[[Flask], AbstractContextManager[str]]

@@ -16,6 +16,7 @@ from service.inference.engine import Engine
 from service.inference.jobs import Model
 from tests.service.fakes import FakePredictor
 
+pytestmark = pytest.mark.slow
 MakePhoto = Callable[..., bytes]
 Serve = Callable[[Flask], AbstractContextManager[str]]
 NAME, VERSION = "fake", "1.2.3"

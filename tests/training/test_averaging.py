@@ -48,6 +48,7 @@ def distance(average: nn.Module, network: nn.Module) -> float:
     return math.sqrt(sum((one - other).detach().square().sum().item() for one, other in pairs))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("epochs", [1, 4])
 def test_a_short_run_keeps_what_it_has_learnt(recipe: Recipe, epochs: int) -> None:
     """After 4 or 16 steps an average over about 1000 of them is nearer to where the weights are than to their start."""
@@ -69,6 +70,7 @@ def test_a_short_run_keeps_what_it_has_learnt(recipe: Recipe, epochs: int) -> No
     assert seen["now"] < 0.5 * seen["start"]
 
 
+@pytest.mark.slow
 def test_each_phase_counts_its_own_steps(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
     """However long the first phase was, the second's average follows its weights from the first step on."""
     phase = PhaseRecipe(epochs=1, learning_rate=0.01)

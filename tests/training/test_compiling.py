@@ -10,6 +10,8 @@ from training.phase import PhaseRecipe
 from training.recipe import Recipe
 from training.runs.start import start
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.filterwarnings("ignore:The .grad attribute:UserWarning")  # torch's compiler looks at it, we do not
 def test_a_compiled_run_equals_a_plain_one(recipe: Recipe) -> None:

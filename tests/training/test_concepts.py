@@ -30,6 +30,8 @@ from training.recipe import Recipe
 from training.runs.distributed import World
 from training.runs.start import start
 
+pytestmark = pytest.mark.slow
+
 
 def photo(number: int, *captions: str) -> CaptionedImage:
     return CaptionedImage(number, Path(f"{number}.jpg"), captions)

@@ -20,6 +20,7 @@ from training.evaluation.ptb import ptb_tokenize
 from training.evaluation.summary import summary
 from training.recipe import Recipe
 
+pytestmark = pytest.mark.slow
 OPTIONS = DecodingOptions(beam_size=3, max_length=6)
 
 

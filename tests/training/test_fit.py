@@ -17,6 +17,8 @@ from training.phase import PhaseRecipe
 from training.recipe import Recipe
 from training.runs.start import resume, start
 
+pytestmark = pytest.mark.slow
+
 
 def weights(trainer: Trainer) -> dict[str, torch.Tensor]:
     return {f"{m}.{n}": v for m, module in trainer.modules.items() for n, v in module.state_dict().items()}

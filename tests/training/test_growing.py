@@ -23,6 +23,7 @@ from training.phase import PhaseRecipe
 from training.recipe import Recipe
 from training.runs.start import start
 
+pytestmark = pytest.mark.slow
 NEW_WORDS = {"wombat", "eats", "noodles"}
 
 

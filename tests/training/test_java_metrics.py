@@ -14,6 +14,7 @@ from training.commands import evaluate
 from training.evaluation import java_metrics
 from training.evaluation.metrics import MetricError, tokenize_captions
 
+pytestmark = pytest.mark.slow
 REFERENCES = {1: ["A dog runs.", "The dog is running"], 2: ["A cat sleeps on a red sofa"]}
 CANDIDATES = {2: "two cats on a couch", 1: "a dog running"}
 SPICE_ANSWER = """#!/bin/sh

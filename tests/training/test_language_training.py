@@ -19,6 +19,7 @@ from training.language.text import TextChunk
 from training.language.trainer import LanguageTrainer, set_up_text, text_loss
 from training.runs.distributed import World
 
+pytestmark = pytest.mark.slow
 STILL = {"dropout": 0.0}
 
 

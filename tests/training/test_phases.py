@@ -16,6 +16,7 @@ from training.phase import PhaseRecipe
 from training.recipe import Recipe
 from training.runs.start import resume, start
 
+pytestmark = pytest.mark.slow
 TEACH = PhaseRecipe(epochs=1, learning_rate=0.01, attention_penalty=0.5, scheduled_sampling=0.3)
 TUNE = PhaseRecipe(epochs=1, learning_rate=1e-3, encoder_stage="stride16", encoder_learning_rate=1e-3)
 CRITICISE = PhaseRecipe(epochs=2, learning_rate=1e-3, cross_entropy=0.0, self_critical=1.0, samples=3)

@@ -21,6 +21,8 @@ from training.language.text import load_text
 from training.recipe import Recipe, TokenizerRecipe
 from training.runs.start import resume, start
 
+pytestmark = pytest.mark.slow
+
 
 def with_encoder(recipe: Recipe, encoder_name: str, **changes: Any) -> Recipe:
     encoder = replace(recipe.model.encoder, name=encoder_name)

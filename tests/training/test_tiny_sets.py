@@ -18,6 +18,7 @@ from training.phase import PhaseRecipe
 from training.recipe import Recipe
 from training.runs.start import start
 
+pytestmark = pytest.mark.slow
 DOG = ("a dog runs .", "the dog sits", "a dog runs")
 CAT = ("a cat sits on a mat", "a cat")
 

@@ -13,6 +13,7 @@ from captioner.model import CaptionModel
 from captioner.tokenizers import WordTokenizer
 from tests.networks import calibrate
 
+pytestmark = pytest.mark.slow
 SIDE = 64
 SMALL = ("tiny", "mobilenet_v2", "resnet50")  # without a norm or a head; centred; with stages of other names
 

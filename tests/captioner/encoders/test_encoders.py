@@ -22,6 +22,7 @@ from captioner.encoders.centred import CentredEncoder
 from captioner.errors import ConfigError
 from tests.networks import calibrate, draw_weights
 
+pytestmark = pytest.mark.slow
 Padding = Literal["symmetric", "same"]
 Outputs = Literal["both", "vector", "grid"]
 # Torchvision's layer that makes the grid, and its layer that reads the vector.
