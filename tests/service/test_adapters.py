@@ -28,7 +28,7 @@ from service.web.adapters.hugging_face import decoding_values
 from service.web.adapters.max import UNSTATED
 from service.web.adapters.v2 import OUTPUTS
 from service.web.parameters import DECODING
-from tests.service.fakes import FakeInfo, FakePredictor, Recorder, fake_caption
+from tests.support.fakes import FakeInfo, FakePredictor, Recorder, fake_caption
 
 MakePhoto = Callable[..., bytes]
 Serve = Callable[[Flask], AbstractContextManager[str]]

@@ -18,7 +18,7 @@ from werkzeug.test import TestResponse
 from captioner.types import Caption
 from service import Settings, create_app
 from service.inference.jobs import Predictor
-from tests.service.fakes import CELLS, BlindPredictor, FakePredictor, Recorder, SurePredictor
+from tests.support.fakes import CELLS, BlindPredictor, FakePredictor, Recorder, SurePredictor
 
 MakePhoto = Callable[..., bytes]
 Encode = Callable[[bytes], dict[str, Any]]

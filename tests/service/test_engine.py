@@ -23,8 +23,8 @@ from service.errors import BusyError, DeadlinePassedError, DrainingError, NotRea
 from service.inference.engine import Engine
 from service.inference.jobs import Captioning, Job, Model, Scoring, Task
 from service.inference.worker import batch_sizes
-from tests.service.fakes import FakeInfo, FakePredictor
-from tests.service.gates import PATIENCE, Clock, Gate, Listener, picture, red
+from tests.support.fakes import FakeInfo, FakePredictor
+from tests.support.gates import PATIENCE, Clock, Gate, Listener, picture, red
 
 GREEDY = Captioning(DecodingOptions(beam_size=1))
 TASKS: list[Task] = [GREEDY, Captioning(DecodingOptions(beam_size=3)), Scoring(), Scoring(activations=True)]

@@ -16,7 +16,7 @@ from captioner.errors import CaptionerError, ImageTooLargeError
 from service import Settings, create_app
 from service.errors import BusyError, FetchError
 from service.web.fetching import MAX_FETCHES, Fetcher, is_public
-from tests.service.fakes import FakePredictor
+from tests.support.fakes import FakePredictor
 
 MakePhoto = Callable[..., bytes]
 HOST = "photos.example"

@@ -14,7 +14,7 @@ from captioner.types import Caption
 from service import Settings, create_app
 from service.app import equip
 from service.observability.metrics import Metrics
-from tests.service.fakes import FakePredictor
+from tests.support.fakes import FakePredictor
 
 Serve = Callable[[Flask], AbstractContextManager[str]]
 TIMEOUT = 60

@@ -18,7 +18,7 @@ import pytest
 
 from service import Settings, create_app
 from service.server import addresses, open_server, stop_server
-from tests.service.fakes import FakePredictor
+from tests.support.fakes import FakePredictor
 
 MakePhoto = Callable[..., bytes]
 Load = Callable[[str], Any]

@@ -23,7 +23,7 @@ from service.app import equip
 from service.keys import KeyRing, main
 from service.observability.metrics import Metrics
 from service.web.access import OPEN_PATHS, client_name, is_open
-from tests.service.fakes import FakePredictor
+from tests.support.fakes import FakePredictor
 
 MakePhoto = Callable[..., bytes]
 Serve = Callable[[Flask], AbstractContextManager[str]]

@@ -24,8 +24,8 @@ from service.concurrency import Turns
 from service.inference.engine import DRAWN_TOGETHER, Engine
 from service.inference.jobs import Model
 from service.settings import Settings
-from tests.service.fakes import CELLS, BlindPredictor, FakePredictor, fake_caption
-from tests.service.gates import PATIENCE, Gate
+from tests.support.fakes import CELLS, BlindPredictor, FakePredictor, fake_caption
+from tests.support.gates import PATIENCE, Gate
 
 MakePhoto = Callable[..., bytes]
 URL = "/v1/heatmaps"

@@ -27,8 +27,8 @@ from service.inference.engine import Engine
 from service.inference.jobs import Model
 from service.lifecycle import CUT_OFF, DONE, FAILED, FileWatch, Life, load_model
 from service.server import addresses, open_server
-from tests.service.fakes import FakeInfo, FakePredictor
-from tests.service.gates import PATIENCE, Gate, Listener
+from tests.support.fakes import FakeInfo, FakePredictor
+from tests.support.gates import PATIENCE, Gate, Listener
 
 MakePhoto = Callable[..., bytes]
 URL = "/v1/captions"

@@ -17,8 +17,8 @@ from service import Settings, create_app
 from service.inference.engine import Engine
 from service.inference.jobs import Model
 from service.server import HEALTH_PATHS, HealthFirst
-from tests.service.fakes import FakePredictor
-from tests.service.gates import PATIENCE, Clock, Gate, Listener
+from tests.support.fakes import FakePredictor
+from tests.support.gates import PATIENCE, Clock, Gate, Listener
 
 MakePhoto = Callable[..., bytes]
 Serve = Callable[[Flask], AbstractContextManager[str]]

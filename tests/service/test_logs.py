@@ -16,7 +16,7 @@ from service.app import equip
 from service.inference.jobs import Model
 from service.observability.logs import QUIET, start_logging
 from service.observability.metrics import Metrics
-from tests.service.fakes import FakePredictor
+from tests.support.fakes import FakePredictor
 
 MakePhoto = Callable[..., bytes]
 Log = Callable[[], list[str]]

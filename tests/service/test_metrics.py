@@ -13,7 +13,7 @@ from service import Settings, create_app
 from service.app import equip
 from service.observability.metrics import Metrics
 from service.observability.observer import Observer, Reason
-from tests.service.fakes import FakePredictor
+from tests.support.fakes import FakePredictor
 
 MakePhoto = Callable[..., bytes]
 URL = "/v1/captions"

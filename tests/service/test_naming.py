@@ -14,7 +14,7 @@ from service import Settings, create_app
 from service.inference.cache import Kept, ResultCache
 from service.inference.engine import Engine
 from service.inference.jobs import Model
-from tests.service.fakes import FakeInfo, FakePredictor, fake_caption
+from tests.support.fakes import FakeInfo, FakePredictor, fake_caption
 
 MakePhoto = Callable[..., bytes]
 URL = "/v1/captions"

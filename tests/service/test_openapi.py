@@ -31,7 +31,7 @@ from service import Settings, create_app
 from service.web.adapters.hugging_face import PARAMETERS
 from service.web.openapi import create_document
 from service.web.parameters import CAPTIONS, DECODING, HEATMAPS, SCORES, Kind
-from tests.service.fakes import FakePredictor
+from tests.support.fakes import FakePredictor
 
 MakePhoto = Callable[..., bytes]
 OpenPage = Callable[..., Page]

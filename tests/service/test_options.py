@@ -13,7 +13,7 @@ from captioner.decoding import MAX_BEAM_SIZE, MAX_LENGTH, MAX_SEED, DecodingOpti
 from captioner.errors import OptionError
 from service import Settings, create_app
 from service.web.parameters import DECODING, decoding_options
-from tests.service.fakes import STRANGE, Recorder
+from tests.support.fakes import STRANGE, Recorder
 
 MakePhoto = Callable[..., bytes]
 URL = "/v1/captions"

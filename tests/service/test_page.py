@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.service.browsing import HOTTEST_CELL, active, choose, expect_caption, expect_heat, give, texts, words
-from tests.service.fakes import CELLS
+from tests.support.browsing import HOTTEST_CELL, active, choose, expect_caption, expect_heat, give, texts, words
+from tests.support.fakes import CELLS
 
 MakePhoto = Callable[..., bytes]
 OpenPage = Callable[..., Page]

@@ -13,8 +13,8 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from service.inference.jobs import Predictor
-from tests.service.browsing import choose, expect_caption, expect_heat, words
-from tests.service.fakes import CELLS, SurePredictor
+from tests.support.browsing import choose, expect_caption, expect_heat, words
+from tests.support.fakes import CELLS, SurePredictor
 
 MakePhoto = Callable[..., bytes]
 OpenPage = Callable[..., Page]

@@ -9,7 +9,7 @@ from playwright.sync_api import Locator, Page, Request, expect
 
 from service import Settings
 from service.keys import HEADER
-from tests.service.browsing import (
+from tests.support.browsing import (
     LATIN,
     choose,
     choose_several,

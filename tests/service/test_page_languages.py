@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from service.inference.jobs import Predictor
-from tests.service.browsing import (
+from tests.support.browsing import (
     LATIN,
     choose,
     choose_several,
@@ -15,7 +15,7 @@ from tests.service.browsing import (
     thumbnails,
     words,
 )
-from tests.service.fakes import STRANGE, SurePredictor
+from tests.support.fakes import STRANGE, SurePredictor
 
 MakePhoto = Callable[..., bytes]
 OpenPage = Callable[..., Page]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from tests.service.browsing import choose, choose_several, expect_caption, give, thumbnails
+from tests.support.browsing import choose, choose_several, expect_caption, give, thumbnails
 
 MakePhoto = Callable[..., bytes]
 OpenPage = Callable[..., Page]

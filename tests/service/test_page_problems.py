@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Locator, Page, Route, expect
 
-from tests.service.browsing import choose, choose_several, expect_caption, give, thumbnails, words
+from tests.support.browsing import choose, choose_several, expect_caption, give, thumbnails, words
 
 MakePhoto = Callable[..., bytes]
 OpenPage = Callable[..., Page]

@@ -8,8 +8,8 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from service.inference.jobs import Predictor
-from tests.service.browsing import active, choose, expect_caption, expect_heat, texts, words
-from tests.service.fakes import CELLS, STRANGE, BlindPredictor, Recorder
+from tests.support.browsing import active, choose, expect_caption, expect_heat, texts, words
+from tests.support.fakes import CELLS, STRANGE, BlindPredictor, Recorder
 
 MakePhoto = Callable[..., bytes]
 OpenPage = Callable[..., Page]

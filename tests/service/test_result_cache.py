@@ -15,8 +15,8 @@ from service.inference.cache import Kept, PhotoFacts, ResultCache
 from service.inference.engine import Engine
 from service.inference.jobs import Model
 from service.observability.observer import Silence
-from tests.service.fakes import FakeInfo, FakePredictor, Recorder, fake_caption
-from tests.service.gates import Gate
+from tests.support.fakes import FakeInfo, FakePredictor, Recorder, fake_caption
+from tests.support.gates import Gate
 
 MakePhoto = Callable[..., bytes]
 URL = "/v1/captions"

@@ -9,7 +9,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from service import create_app
-from tests.service.fakes import CELLS, STRANGE, BlindPredictor, Recorder
+from tests.support.fakes import CELLS, STRANGE, BlindPredictor, Recorder
 
 MakePhoto = Callable[..., bytes]
 URL = "/v1/scores"

@@ -14,7 +14,7 @@ from captioner.errors import InvalidImageError
 from captioner.types import Caption
 from service import Settings, create_app
 from service.web.parameters import CAPTIONS
-from tests.service.fakes import STRANGE, FakePredictor, Recorder
+from tests.support.fakes import STRANGE, FakePredictor, Recorder
 
 MakePhoto = Callable[..., bytes]
 URL = "/v1/captions"

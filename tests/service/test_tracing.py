@@ -17,7 +17,7 @@ from service.app import equip
 from service.observability.access import hear_answers
 from service.observability.metrics import Metrics
 from service.observability.tracing import span, trace_answer, trace_requests
-from tests.service.fakes import FakePredictor
+from tests.support.fakes import FakePredictor
 
 MakePhoto = Callable[..., bytes]
 URL = "/v1/captions"

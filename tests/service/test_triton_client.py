@@ -14,7 +14,7 @@ from tritonclient.utils import InferenceServerException
 from service import Settings, create_app
 from service.inference.engine import Engine
 from service.inference.jobs import Model
-from tests.service.fakes import FakePredictor
+from tests.support.fakes import FakePredictor
 
 MakePhoto = Callable[..., bytes]
 Serve = Callable[[Flask], AbstractContextManager[str]]

@@ -13,7 +13,7 @@ from flask.testing import FlaskClient
 
 from service import Settings, create_app
 from service.web.forms import MAX_HEADERS, AnyNameParser
-from tests.service.fakes import FakePredictor
+from tests.support.fakes import FakePredictor
 
 MakePhoto = Callable[..., bytes]
 URL = "/v1/captions"

@@ -8,8 +8,8 @@ from captioner.decoding import DecodingOptions
 from service.errors import DeadlinePassedError, DrainingError
 from service.inference.jobs import Captioning, Job, Model, Scoring, Task
 from service.inference.queue import WaitingLine
-from tests.service.fakes import FakePredictor
-from tests.service.gates import Clock, Listener, picture
+from tests.support.fakes import FakePredictor
+from tests.support.gates import Clock, Listener, picture
 
 GREEDY, BEAM = (Captioning(DecodingOptions(beam_size=size)) for size in (1, 5))
 MODEL = Model(FakePredictor())

@@ -8,7 +8,7 @@ from PIL import Image
 from captioner.decoding import DecodingOptions
 from captioner.types import Caption
 from service.observability.observer import Reason
-from tests.service.fakes import FakePredictor, fake_caption
+from tests.support.fakes import FakePredictor, fake_caption
 
 PATIENCE = 30  # seconds after which a test that hangs gives up
 
