@@ -8,7 +8,7 @@ from flask.testing import FlaskClient
 
 from service.web.pages import LANGUAGES, read_strings
 
-STATIC = Path(__file__).parents[2] / "service" / "static"
+STATIC = Path(__file__).parents[3] / "service" / "static"
 MARKUP = (STATIC / "index.html").read_text(encoding="utf-8")
 SCRIPTS = "\n".join(path.read_text(encoding="utf-8") for path in sorted(STATIC.glob("*.js")))
 MADE_UP = ("place_", "state_", "problem_", "sample_", "search_", "normalised_", "raw_")  # keys that are put together
