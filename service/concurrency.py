@@ -9,10 +9,10 @@ from captioner.cpus import available_cpus
 
 Environ = dict[str, Any]
 
-_held = threading.local()  # .turns: what gave the thread its turn, while it has one
+_held = threading.local()  # .limit: what gave the thread its turn, while it has one
 
 
-class Turns:
+class ConcurrencyLimit:
     """A WSGI application whose requests take turns: a few compute, the others wait.
 
     Threads that compute in Python share one lock among them, and hand it on in no particular order. With a hundred of
@@ -35,33 +35,33 @@ class Turns:
         if environ.get("PATH_INFO") in self._urgent:
             answer: Iterable[bytes] = self._application(environ, start_response)
             return answer
-        self.take()
+        self.acquire()
         try:
             answer = self._application(environ, start_response)
         finally:
-            self.give_back()
+            self.release()
         return answer
 
-    def take(self) -> None:
+    def acquire(self) -> None:
         """Wait until it is the turn of this thread."""
         self._free.acquire()
-        _held.turns = self
+        _held.limit = self
 
-    def give_back(self) -> None:
+    def release(self) -> None:
         """Let another thread have its turn."""
-        _held.turns = None
+        _held.limit = None
         self._free.release()
 
 
 @contextmanager
 def pausing() -> Iterator[None]:
     """Give up the turn, if this thread has one, for as long as it waits for something else."""
-    turns: Turns | None = getattr(_held, "turns", None)
-    if turns is None:
+    limit: ConcurrencyLimit | None = getattr(_held, "limit", None)
+    if limit is None:
         yield
         return
-    turns.give_back()
+    limit.release()
     try:
         yield
     finally:
-        turns.take()
+        limit.acquire()

@@ -11,10 +11,10 @@ from PIL.Image import Image
 
 from captioner.images import DEFAULT_LIMITS, ImageLimits, read_image
 from service.concurrency import pausing
-from service.errors import BusyError, ComeAgainError, DeadlinePassedError, DrainingError, NotReadyError, StuckError
-from service.inference.admission import Capacity
+from service.errors import BusyError, DeadlinePassedError, DrainingError, NotReadyError, StuckError, TemporaryError
+from service.inference.admission import Admission
 from service.inference.jobs import Inference, Job, Model, Photo, Task
-from service.inference.queue import WaitingLine
+from service.inference.queue import JobQueue
 from service.inference.worker import InferenceThread
 from service.observability.observer import Observer, Reason, Silence
 from service.observability.tracing import span
@@ -24,7 +24,7 @@ T = TypeVar("T")
 LOADING_RETRY_SECONDS = 5
 DRAWN_TOGETHER = 2  # pictures; each takes memory
 LAST_BATCH_SECONDS = 5  # how long the thread may take to end once nobody waits for an answer
-REASONS: dict[type[ComeAgainError], Reason] = {
+REASONS: dict[type[TemporaryError], Reason] = {
     BusyError: "queue_full",
     DrainingError: "draining",
     NotReadyError: "not_ready",
@@ -49,13 +49,13 @@ class Engine:
         self.observer = observer or Silence()
         self._clock = clock
         self._model: Model | None = None
-        self._capacity = capacity = Capacity(settings.max_waiting)
+        self._admission = admission = Admission(settings.max_waiting)
         max_wait = settings.max_wait_ms / 1000
-        self._line = WaitingLine(settings.max_batch, max_wait, lambda: capacity.taken, self.observer, clock)
-        self._thread = InferenceThread(self._line, settings.max_batch, capacity.learn, self.observer, clock)
+        self._queue = JobQueue(settings.max_batch, max_wait, lambda: admission.taken, self.observer, clock)
+        self._thread = InferenceThread(self._queue, settings.max_batch, admission.learn, self.observer, clock)
         self._decoders = ThreadPoolExecutor(settings.max_decoding, thread_name_prefix="decoding")
         self._painters = ThreadPoolExecutor(DRAWN_TOGETHER, thread_name_prefix="drawing")
-        weakref.finalize(self, self._line.close)  # which ends the thread of an engine that nobody uses any more
+        weakref.finalize(self, self._queue.close)  # which ends the thread of an engine that nobody uses any more
 
     @property
     def model(self) -> Model:
@@ -73,7 +73,7 @@ class Engine:
         is_first = self._model is None
         self._model = model
         self.observer.model(model.name, model.version, model.sha256)
-        if is_first and not self._capacity.is_closed:
+        if is_first and not self._admission.is_closed:
             self.observer.ready(True)
 
     def choose_model(self) -> Model:
@@ -89,7 +89,7 @@ class Engine:
             raise
 
     @contextmanager
-    def place(self, photos: int = 1) -> Iterator[float]:
+    def admit(self, photos: int = 1) -> Iterator[float]:
         """Hold a place for each photo, taken before it is decoded, since that costs memory; gives the deadline.
 
         Raises:
@@ -99,9 +99,9 @@ class Engine:
         """
         with ExitStack() as held:
             try:
-                held.enter_context(self._capacity.place(photos))
+                held.enter_context(self._admission.admit(photos))
                 self.model  # noqa: B018 - raises if there is none
-            except ComeAgainError as error:
+            except TemporaryError as error:
                 self.observer.rejected(REASONS[type(error)])
                 raise
             yield self._clock() + self._settings.deadline_seconds
@@ -159,7 +159,7 @@ class Engine:
             DrainingError: If the service has stopped.
         """
         job = Job(photo, task, text, self._clock(), deadline)
-        self._line.put(job)
+        self._queue.put(job)
         return job
 
     def wait(self, job: Job) -> Inference:
@@ -185,13 +185,13 @@ class Engine:
         """
         done: Future[T] = Future()
 
-        def errand() -> None:
+        def call() -> None:
             try:
                 done.set_result(work())
             except Exception as error:  # noqa: BLE001 - it belongs to the caller
                 done.set_exception(error)
 
-        self._line.put_errand(errand)
+        self._queue.put_call(call)
         return done.result()
 
     @property
@@ -205,7 +205,7 @@ class Engine:
         Raises:
             StuckError: If it has died, or has been at the same batch for too long.
         """
-        if not self._thread.is_alive and not self._capacity.is_closed:
+        if not self._thread.is_alive and not self._admission.is_closed:
             raise StuckError("the thread that runs the model has ended; restart the service")
         busy, most = self._thread.busy_seconds(), self._settings.stuck_seconds
         if busy > most:
@@ -215,19 +215,19 @@ class Engine:
         """Return the model that answers requests.
 
         Raises:
-            ComeAgainError: If none does: there is no model yet, or the service is about to stop.
+            TemporaryError: If none does: there is no model yet, or the service is about to stop.
             StuckError: If the thread of the model has died or is stuck.
         """
-        self._capacity.check_open()
+        self._admission.check_open()
         self.check_alive()
         return self.model
 
     def drain(self, seconds: float) -> bool:
         """Accept nothing more and finish all that is accepted, for so long at most; return whether that was done."""
-        self._capacity.close()
+        self._admission.close()
         self.observer.ready(False)
-        is_empty = self._capacity.wait_until_empty(seconds)
-        self._line.close()
+        is_empty = self._admission.wait_until_empty(seconds)
+        self._queue.close()
         return is_empty and self._thread.join(LAST_BATCH_SECONDS)
 
     def _result(self, answer: "Future[T]", deadline: float) -> T:

@@ -8,7 +8,7 @@ from PIL.Image import Image
 from captioner.errors import OptionError
 from captioner.images import DEFAULT_LIMITS
 from captioner.types import Caption
-from service.errors import ComeAgainError, StuckError
+from service.errors import StuckError, TemporaryError
 from service.inference.cache import Kept, PhotoFacts, ResultCache, photo_hash
 from service.inference.engine import Engine
 from service.inference.jobs import Job, Model, Task
@@ -62,7 +62,7 @@ class _Begun:
     decode_seconds: float
 
 
-class Desk:
+class CaptionPipeline:
     """Where routes hand in photos.
 
     Args:
@@ -98,11 +98,11 @@ class Desk:
         """Whether a model answers requests."""
         try:
             self._engine.check_ready()
-        except (ComeAgainError, StuckError):
+        except (TemporaryError, StuckError):
             return False
         return True
 
-    def do(self, photo: bytes, task: Task, text: str = "") -> Work:
+    def caption(self, photo: bytes, task: Task, text: str = "") -> Work:
         """Do a task on one photo.
 
         Args:
@@ -113,17 +113,17 @@ class Desk:
         Raises:
             ImageError: If the photo cannot be read.
             OptionError: If the model does not know what it is told.
-            ComeAgainError: If too many wait already, there is no model yet, or the service is about to stop.
+            TemporaryError: If too many wait already, there is no model yet, or the service is about to stop.
             DeadlinePassedError: If it took too long.
         """
         question = self._question(self._engine.choose_model(), photo, task, text)
         kept = self._look_up(question)
         if kept is not None:
             return kept
-        with self._engine.place() as deadline:
+        with self._engine.admit() as deadline:
             return self._finish(self._begin(question, deadline))
 
-    def do_each(self, photos: Sequence[bytes], task: Task) -> tuple[Model, list[Work | Exception]]:
+    def caption_each(self, photos: Sequence[bytes], task: Task) -> tuple[Model, list[Work | Exception]]:
         """Do a task on each of several photos, which go through the model together; the results come in their order.
 
         Returns:
@@ -131,10 +131,10 @@ class Desk:
 
         Raises:
             OptionError: If the model does not know what it is told, which is no fault of a photo.
-            ComeAgainError: If there is no room for all of them, no model yet, or the service is about to stop.
+            TemporaryError: If there is no room for all of them, no model yet, or the service is about to stop.
         """
         model = self._engine.choose_model()
-        with self._engine.place(min(len(photos), self._most_places)) as deadline:
+        with self._engine.admit(min(len(photos), self._most_places)) as deadline:
             begun = [self._attempt(model, photo, task, deadline) for photo in photos]
             try:
                 return model, [self._outcome(one) for one in begun]
@@ -150,7 +150,7 @@ class Desk:
         fit: Callable[[Image], Image],
         paint: Callable[[Image, Sequence[Caption]], bytes],
     ) -> bytes:
-        """Do a task on one photo and draw what came of it, all in one place and time; it raises what :meth:`do` does.
+        """Do a task on one photo and draw what came of it, in one place and time; it raises what :meth:`caption` does.
 
         The photo is decoded once more for that, since a photo that waits for the model is kept small.
 
@@ -161,7 +161,7 @@ class Desk:
             paint: Draws the small image and the captions.
         """
         question = self._question(self._engine.choose_model(), photo, task)
-        with self._engine.place() as deadline:
+        with self._engine.admit() as deadline:
             work = self._look_up(question) or self._finish(self._begin(question, deadline))
             small = self._engine.shrink(photo, fit, self._limits, deadline=deadline)
             return self._engine.draw(lambda: paint(small, work.captions), deadline=deadline)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from captioner.types import Caption
 from service.inference.jobs import Inference, Job
-from service.inference.queue import WaitingLine
+from service.inference.queue import JobQueue
 from service.observability.observer import Observer
 
 logger = logging.getLogger(__name__)
@@ -30,12 +30,12 @@ def batch_sizes(most: int) -> list[int]:
 
 
 class InferenceThread:
-    """A thread that takes from a line what waits there, and answers it.
+    """A thread that takes from a queue what waits there, and answers it.
 
     When a batch fails, its photos are tried one by one, so that one that the model cannot bear hurts only itself.
 
     Args:
-        line: Where the photos wait; closing it ends the thread.
+        queue: Where the photos wait; closing it ends the thread.
         max_batch: Most photos of a batch.
         learn: Told of the size of each batch and how many seconds it took.
         observer: Hears of each batch.
@@ -44,13 +44,13 @@ class InferenceThread:
 
     def __init__(
         self,
-        line: WaitingLine,
+        queue: JobQueue,
         max_batch: int,
         learn: Callable[[int, float], None],
         observer: Observer,
         clock: Callable[[], float],
     ) -> None:
-        self._line = line
+        self._queue = queue
         self._sizes = batch_sizes(max_batch)
         self._learn = learn
         self._observer = observer
@@ -80,7 +80,7 @@ class InferenceThread:
 
     def _next(self) -> bool:
         """Do what comes next; apart from the loop, so that nothing of the last batch is kept while there is none."""
-        taken = self._line.take()
+        taken = self._queue.take()
         if taken is None:
             return False
         self._busy_since = self._clock()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from service.concurrency import Turns, pausing
+from service.concurrency import ConcurrencyLimit, pausing
 
 SECONDS = 30  # that something may take which takes no time if all is well
 
@@ -30,8 +30,8 @@ class Gauge:
             self.inside -= 1
 
 
-def ask(turns: Turns, path: str = "/v1/captions") -> Iterable[bytes]:
-    return turns({"PATH_INFO": path}, None)
+def ask(limit: ConcurrencyLimit, path: str = "/v1/captions") -> Iterable[bytes]:
+    return limit({"PATH_INFO": path}, None)
 
 
 def at_once(calls: int, call: Callable[[], Any]) -> list[Any]:
@@ -51,8 +51,8 @@ def test_only_a_few_compute_and_many_may_wait() -> None:
         with computing:
             return [b"done"]
 
-    turns = Turns(application, number=2)
-    assert at_once(20, lambda: ask(turns)) == [[b"done"]] * 20
+    limit = ConcurrencyLimit(application, number=2)
+    assert at_once(20, lambda: ask(limit)) == [[b"done"]] * 20
     assert computing.most <= 2
     assert waiting.most == 20
 
@@ -66,12 +66,12 @@ def test_the_urgent_need_no_turn() -> None:
             assert free.wait(SECONDS)
         return [environ["PATH_INFO"].encode()]
 
-    turns = Turns(application, ("/livez",), number=1)
+    limit = ConcurrencyLimit(application, ("/livez",), number=1)
     with ThreadPoolExecutor(2) as threads:
-        slow = threads.submit(ask, turns, "/slow")
+        slow = threads.submit(ask, limit, "/slow")
         assert arrived.wait(SECONDS)
-        other = threads.submit(ask, turns, "/v1/captions")
-        assert ask(turns, "/livez") == [b"/livez"]
+        other = threads.submit(ask, limit, "/v1/captions")
+        assert ask(limit, "/livez") == [b"/livez"]
         assert not other.done()
         free.set()
         assert slow.result(SECONDS) == [b"/slow"]
@@ -83,21 +83,21 @@ def test_a_turn_ends_however_the_request_does() -> None:
         with pausing():
             raise ZeroDivisionError
 
-    turns = Turns(application, number=1)
+    limit = ConcurrencyLimit(application, number=1)
     for _ in range(3):
         with pytest.raises(ZeroDivisionError):
-            ask(turns)
+            ask(limit)
 
 
 def test_who_has_no_turn_gives_none_up() -> None:
-    turns = Turns(lambda *_: [b""], number=1)
+    limit = ConcurrencyLimit(lambda *_: [b""], number=1)
     for _ in range(3):
         with pausing():
             pass
     with ThreadPoolExecutor(1) as threads:
-        turns.take()
-        other = threads.submit(ask, turns)
+        limit.acquire()
+        other = threads.submit(ask, limit)
         with pytest.raises(TimeoutError):
             other.result(0.1)
-        turns.give_back()
+        limit.release()
         assert other.result(SECONDS) == [b""]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from service.lifecycle import set_aside, take_back
+from service.lifecycle import freeze_objects, unfreeze_objects
 
 
 class Knot:
@@ -19,13 +19,13 @@ class Knot:
 @pytest.fixture(autouse=True)
 def looking_again() -> Iterator[None]:
     yield
-    take_back()
+    unfreeze_objects()
     assert gc.get_freeze_count() == 0
 
 
 def test_what_lives_is_not_looked_at_again() -> None:
     kept = Knot()
-    set_aside()
+    freeze_objects()
     assert all(found is not kept for found in gc.get_objects())
     assert gc.get_freeze_count() > 1000
 
@@ -33,9 +33,9 @@ def test_what_lives_is_not_looked_at_again() -> None:
 def test_what_was_replaced_goes_the_next_time() -> None:
     old = Knot()
     seen = weakref.ref(old)
-    set_aside()
+    freeze_objects()
     del old
     gc.collect()
     assert seen() is not None
-    set_aside()
+    freeze_objects()
     assert seen() is None

@@ -173,13 +173,13 @@ def test_who_waits_gives_up_at_the_deadline(gate: Gate) -> None:
 
 def test_places_are_counted_exactly(gate: Gate) -> None:
     bench = Bench(gate, max_waiting=3)
-    with bench.engine.place(2) as deadline:
+    with bench.engine.admit(2) as deadline:
         assert deadline == bench.clock.now + 30
-        with bench.engine.place(), pytest.raises(BusyError, match="3 photos already wait"), bench.engine.place():
+        with bench.engine.admit(), pytest.raises(BusyError, match="3 photos already wait"), bench.engine.admit():
             pytest.fail("there were three places")
-        with pytest.raises(BusyError), bench.engine.place(2):
+        with pytest.raises(BusyError), bench.engine.admit(2):
             pytest.fail("one place is not two")
-    with bench.engine.place(3):
+    with bench.engine.admit(3):
         pass
     assert bench.listener.reasons == ["queue_full", "queue_full"]
 
@@ -193,7 +193,7 @@ def test_busy_says_when_to_come_again() -> None:
     bench = Bench(Slow(), max_waiting=4)
 
     def retry_after() -> int:
-        with bench.engine.place(4), pytest.raises(BusyError) as caught, bench.engine.place():
+        with bench.engine.admit(4), pytest.raises(BusyError) as caught, bench.engine.admit():
             pytest.fail("there were four places")
         return caught.value.retry_after
 
@@ -201,7 +201,7 @@ def test_busy_says_when_to_come_again() -> None:
     text(bench.submit(0))
     assert retry_after() == 10  # four times 2.5 seconds
     for _ in range(30):
-        bench.engine._capacity.learn(1, 1000)
+        bench.engine._admission.learn(1, 1000)
     assert retry_after() == 60
 
 
@@ -280,7 +280,7 @@ def test_without_a_model_there_are_no_places() -> None:
     listener = Listener()
     engine = Engine(Settings(), listener, Clock())
     engine.check_alive()
-    for check in (engine.check_ready, lambda: engine.place().__enter__()):
+    for check in (engine.check_ready, lambda: engine.admit().__enter__()):
         with pytest.raises(NotReadyError, match="being loaded") as caught:
             check()
         assert caught.value.retry_after > 0
@@ -291,7 +291,7 @@ def test_the_end_finishes_what_is_accepted_and_refuses_the_rest(gate: Gate) -> N
     bench = Bench(gate)
 
     def caption(shade: int) -> str:
-        with bench.engine.place():
+        with bench.engine.admit():
             inside.release()
             return text(bench.submit(shade))
 
@@ -302,7 +302,7 @@ def test_the_end_finishes_what_is_accepted_and_refuses_the_rest(gate: Gate) -> N
             assert inside.acquire(timeout=PATIENCE)
         end = threads.submit(bench.engine.drain, PATIENCE)
         assert bench.listener.has_ended.wait(PATIENCE)
-        for refuse in (bench.engine.check_ready, lambda: bench.engine.place().__enter__()):
+        for refuse in (bench.engine.check_ready, lambda: bench.engine.admit().__enter__()):
             with pytest.raises(DrainingError, match="about to stop"):
                 refuse()
         gate.opened.set()
@@ -317,7 +317,7 @@ def test_the_end_finishes_what_is_accepted_and_refuses_the_rest(gate: Gate) -> N
 
 def test_the_end_does_not_wait_for_ever(gate: Gate) -> None:
     bench = Bench(gate)
-    with bench.engine.place():
+    with bench.engine.admit():
         bench.submit(0)
         gate.wait_until_entered()
         assert not bench.engine.drain(0)
@@ -347,7 +347,7 @@ def test_a_dead_thread_is_told() -> None:
         bench.engine.check_alive()
 
 
-def test_errands_run_in_the_thread_of_the_model() -> None:
+def test_calls_run_in_the_thread_of_the_model() -> None:
     bench = Bench(FakePredictor())
     assert bench.engine.call(threading.current_thread).name == "inference"
     with pytest.raises(ZeroDivisionError):
@@ -384,7 +384,7 @@ def test_everyone_gets_an_answer_of_their_own_exactly_once(
         if pause:
             bench.engine.call(lambda: None)
         jobs.append((job, task, fate, shade))
-    bench.engine._line.close()
+    bench.engine._queue.close()
     assert bench.engine._thread.join(PATIENCE)
     for job, task, fate, shade in jobs:
         assert job.answer.done()

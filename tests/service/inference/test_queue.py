@@ -1,4 +1,4 @@
-"""The line before the model, in the hands of a clock that stands still: who goes, together with whom, and when."""
+"""The queue before the model, in the hands of a clock that stands still: who goes, together with whom, and when."""
 
 from collections.abc import Callable
 
@@ -7,7 +7,7 @@ import pytest
 from captioner.decoding import DecodingOptions
 from service.errors import DeadlinePassedError, DrainingError
 from service.inference.jobs import Captioning, Job, Model, Scoring, Task
-from service.inference.queue import WaitingLine
+from service.inference.queue import JobQueue
 from tests.support.fakes import FakePredictor
 from tests.support.gates import Clock, Listener, picture
 
@@ -16,24 +16,24 @@ MODEL = Model(FakePredictor())
 
 
 class Hall:
-    """A line of up to three at a time, with all that belongs to it."""
+    """A queue of up to three at a time, with all that belongs to it."""
 
     def __init__(self, max_batch: int = 3, max_wait: float = 0.004) -> None:
         self.clock = Clock()
         self.listener = Listener()
         self.elsewhere = 0  # photos that hold a place and are still being decoded
         self.entered = 0
-        self.line = WaitingLine(max_batch, max_wait, lambda: self.entered + self.elsewhere, self.listener, self.clock)
+        self.queue = JobQueue(max_batch, max_wait, lambda: self.entered + self.elsewhere, self.listener, self.clock)
 
     def enter(self, task: Task = GREEDY, model: Model = MODEL, patience: float = 10) -> Job:
         job = Job(model.photo(picture(0)), task, "", self.clock.now, self.clock.now + patience)
         self.entered += 1
-        self.line.put(job)
+        self.queue.put(job)
         return job
 
     def take(self) -> list[Job]:
         """Take a batch that is due; if none were, this would wait for ever."""
-        taken = self.line.take()
+        taken = self.queue.take()
         assert isinstance(taken, list)
         self.entered -= len(taken)
         return taken
@@ -41,7 +41,7 @@ class Hall:
     def pause(self, free_since: float | None = None) -> float:
         """Return how long the next batch would wait by now."""
         free = self.clock.now if free_since is None else free_since
-        return self.line.pause(self.line.next_batch(self.clock.now), free, self.clock.now)
+        return self.queue.pause(self.queue.next_batch(self.clock.now), free, self.clock.now)
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def test_in_a_crowd_a_batch_waits_a_little_for_more(crowd: Callable[[Hall], obje
     hall.clock.now += 0.001
     assert hall.pause(free_since=1000) <= 1e-9
     hall.clock.now += 1
-    assert hall.line.next_batch(hall.clock.now) == [job]
+    assert hall.queue.next_batch(hall.clock.now) == [job]
 
 
 def test_the_wait_begins_when_the_model_is_free(hall: Hall) -> None:
@@ -103,7 +103,7 @@ def test_those_of_one_task_go_together_in_their_order(hall: Hall) -> None:
     score = hall.enter(Scoring())
     inside = hall.enter(Captioning(DecodingOptions(beam_size=1), activations=True))
     third, fourth = hall.enter(GREEDY), hall.enter(GREEDY)
-    hall.line.close()  # so that nobody waits for more
+    hall.queue.close()  # so that nobody waits for more
     assert [hall.take() for _ in range(6)] == [[first, second, third], [beam], [elsewhere], [score], [inside], [fourth]]
     assert hall.listener.depths == [*range(1, 9), 5, 4, 3, 2, 1, 0]
 
@@ -118,7 +118,7 @@ def test_one_at_a_time_is_in_order_and_never_waits() -> None:
 def test_who_waited_too_long_is_not_shown_to_the_model(hall: Hall) -> None:
     late, patient = hall.enter(patience=1), hall.enter(patience=3)
     hall.clock.now += 2
-    hall.line.close()  # so that nobody waits for more
+    hall.queue.close()  # so that nobody waits for more
     assert hall.take() == [patient]
     with pytest.raises(DeadlinePassedError, match=r"within 2\.0 seconds"):
         late.answer.result(0)
@@ -129,23 +129,23 @@ def test_who_gave_up_is_not_shown_to_the_model(hall: Hall) -> None:
     first, gone, last = hall.enter(), hall.enter(), hall.enter()
     assert gone.answer.cancel()
     hall.elsewhere = 0
-    hall.line.close()
+    hall.queue.close()
     assert hall.take() == [first, last]
     assert hall.listener.reasons == []  # it is whoever gave up that says so
 
 
-def test_errands_go_first_and_nothing_comes_after_the_close(hall: Hall) -> None:
+def test_calls_go_first_and_nothing_comes_after_the_close(hall: Hall) -> None:
     job = hall.enter()
 
-    def errand() -> None:
+    def call() -> None:
         raise AssertionError
 
-    hall.line.put_errand(errand)
-    assert hall.line.take() is errand
-    hall.line.close()
+    hall.queue.put_call(call)
+    assert hall.queue.take() is call
+    hall.queue.close()
     with pytest.raises(DrainingError):
         hall.enter()
     with pytest.raises(DrainingError):
-        hall.line.put_errand(errand)
+        hall.queue.put_call(call)
     assert hall.take() == [job]
-    assert hall.line.take() is None
+    assert hall.queue.take() is None

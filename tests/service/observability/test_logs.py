@@ -12,7 +12,7 @@ from flask import Flask
 from captioner.types import Caption
 from service import Settings, create_app
 from service.__main__ import announce
-from service.app import equip
+from service.app import add_observability
 from service.inference.jobs import Model
 from service.observability.logs import QUIET, start_logging
 from service.observability.metrics import Metrics
@@ -44,7 +44,7 @@ def log(capsys: pytest.CaptureFixture[str]) -> Iterator[Log]:
 def equipped(settings: Settings, predictor: FakePredictor | None = None) -> Flask:
     start_logging(settings)
     app = create_app(predictor or FakePredictor(), settings)
-    equip(app, Metrics(), settings)
+    add_observability(app, Metrics(), settings)
     return app
 
 

@@ -10,7 +10,7 @@ from flask.testing import FlaskClient
 
 from captioner.types import Caption
 from service import Settings, create_app
-from service.app import equip
+from service.app import add_observability
 from service.observability.metrics import Metrics
 from service.observability.observer import Observer, Reason
 from tests.support.fakes import FakePredictor
@@ -26,7 +26,7 @@ def metrics() -> Metrics:
 
 @pytest.fixture
 def app(app: Flask, metrics: Metrics, settings: Settings) -> Flask:
-    equip(app, metrics, settings)
+    add_observability(app, metrics, settings)
     return app
 
 
@@ -106,7 +106,7 @@ def test_an_unexpected_error_is_counted(photo: MakePhoto, metrics: Metrics, sett
             raise RuntimeError
 
     app = create_app(Failing(), settings)
-    equip(app, metrics, settings)
+    add_observability(app, metrics, settings)
     app.test_client().post(URL, data=photo())
     assert value(metrics, "captioner_requests_total", route=URL, status="500") == 1
 
@@ -134,7 +134,7 @@ def test_the_page_of_metrics_is_what_prometheus_reads(client: FlaskClient) -> No
 def test_metrics_can_be_switched_off(predictor: FakePredictor, metrics: Metrics) -> None:
     settings = Settings(metrics=False)
     app = create_app(predictor, settings)
-    equip(app, metrics, settings)
+    add_observability(app, metrics, settings)
     assert app.test_client().get("/metrics").status_code == 404
 
 
@@ -142,6 +142,6 @@ def test_two_services_count_apart(settings: Settings) -> None:
     both = [Metrics(), Metrics()]
     apps = [create_app(FakePredictor(), settings) for _ in both]
     for app, metrics in zip(apps, both, strict=True):
-        equip(app, metrics, settings)
+        add_observability(app, metrics, settings)
     apps[0].test_client().get("/livez")
     assert [value(m, "captioner_requests_total", route="/livez", status="200") for m in both] == [1, None]

@@ -13,8 +13,8 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from captioner.errors import ConfigError
 from service import Settings, create_app
-from service.app import equip
-from service.observability.access import hear_answers
+from service.app import add_observability
+from service.observability.access import observe_answers
 from service.observability.metrics import Metrics
 from service.observability.tracing import span, trace_answer, trace_requests
 from tests.support.fakes import FakePredictor
@@ -34,7 +34,7 @@ def app(app: Flask, exporter: InMemorySpanExporter) -> Flask:
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     trace_requests(app, provider)
-    hear_answers(app, trace_answer)
+    observe_answers(app, trace_answer)
     return app
 
 
@@ -89,7 +89,7 @@ def test_tracing_that_is_not_installed_is_said_at_the_start(monkeypatch: pytest.
     monkeypatch.setattr("service.observability.tracing.INSTALLED", False)
     settings = Settings(tracing=True)
     with pytest.raises(ConfigError, match=r"captioner\[tracing\]"):
-        equip(create_app(FakePredictor(), settings), Metrics(), settings)
+        add_observability(create_app(FakePredictor(), settings), Metrics(), settings)
 
 
 def test_the_service_runs_without_opentelemetry() -> None:
@@ -107,6 +107,6 @@ def test_tracing_is_switched_on_by_its_setting(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setattr("service.app.open_exporter", lambda: provider)
     settings = Settings(tracing=True)
     app = create_app(FakePredictor(), settings)
-    equip(app, Metrics(), settings)
+    add_observability(app, Metrics(), settings)
     app.test_client().get("/livez")
     assert [span.name for span in exporter.get_finished_spans()] == ["GET /livez"]

@@ -19,8 +19,8 @@ from flask.testing import FlaskClient
 
 from captioner.errors import ConfigError
 from service import Settings, create_app
-from service.app import equip
-from service.keys import KeyRing, main
+from service.app import add_observability
+from service.keys import ApiKeys, main
 from service.observability.metrics import Metrics
 from service.web.access import OPEN_PATHS, client_name, is_open
 from tests.support.fakes import FakePredictor
@@ -121,7 +121,7 @@ def test_a_new_key_is_printed_apart_from_its_line(keys: Path, capsys: pytest.Cap
     key = err.split()[-1]
     assert key not in out
     keys.write_text(out, encoding="utf-8")
-    ring = KeyRing.from_file(keys)
+    ring = ApiKeys.from_file(keys)
     assert (ring.owner(key), ring.owner(key + "x")) == ("phone", None)
     with pytest.raises(SystemExit):
         main(["two words"])
@@ -257,7 +257,7 @@ def test_addresses_are_never_logged(photo: MakePhoto, keys: Path, caplog: pytest
     settings = Settings(rate_limit="1/hour", trusted_proxies=1, api_keys=keys, log_level="debug")
     for chosen in (settings, replace(settings, api_keys=None)):
         app = create_app(FakePredictor(), chosen)
-        equip(app, Metrics(), chosen)
+        add_observability(app, Metrics(), chosen)
         client = app.test_client()
         headers = {"X-Forwarded-For": ADDRESS, "X-API-Key": KEY}
         asked = [client.post(path, data=photo(), headers=headers) for path in (URL, URL, "/hf", "/v2/models/a/infer")]
@@ -284,7 +284,7 @@ def test_too_many_requests_are_told_what_to_do(photo: MakePhoto) -> None:
 def test_metrics_ask_for_a_key_if_wanted(keys: Path, metrics_key: bool) -> None:
     settings = Settings(api_keys=keys, metrics_key=metrics_key, rate_limit="1/hour")
     app = create_app(FakePredictor(), settings)
-    equip(app, Metrics(), settings)
+    add_observability(app, Metrics(), settings)
     client = app.test_client()
     assert client.get("/metrics").status_code == (401 if metrics_key else 200)
     for _ in range(3):

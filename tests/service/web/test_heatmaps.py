@@ -20,7 +20,7 @@ from captioner.heatmap import contact_sheet, overlay, tile_picture
 from captioner.images import read_image
 from captioner.predictor import CaptionPredictor
 from service import create_app
-from service.concurrency import Turns
+from service.concurrency import ConcurrencyLimit
 from service.inference.engine import DRAWN_TOGETHER, Engine
 from service.inference.jobs import Model
 from service.settings import Settings
@@ -65,13 +65,13 @@ def test_a_request_takes_its_place_once(photo: MakePhoto, monkeypatch: pytest.Mo
     """Else it could be refused after the model has looked at its photo."""
     engine = Engine(Settings(max_waiting=1))
     engine.use(Model(FakePredictor()))
-    client, taken, place = create_app(engine).test_client(), [], engine.place
+    client, taken, admit = create_app(engine).test_client(), [], engine.admit
 
     def count(photos: int = 1) -> AbstractContextManager[float]:
         taken.append(photos)
-        return place(photos)
+        return admit(photos)
 
-    monkeypatch.setattr(engine, "place", count)
+    monkeypatch.setattr(engine, "admit", count)
     assert client.post(URL, data=photo()).status_code == 200
     assert taken == [1]
 
@@ -191,7 +191,7 @@ def asked(app: Any, brush: SlowBrush, data: bytes, times: int) -> Iterator[list[
 def test_heatmaps_that_are_drawn_do_not_keep_captions_waiting(brush: SlowBrush, photo: MakePhoto) -> None:
     """On a small server four requests compute at a time; what waits for a drawing must not be one of them."""
     gate = Gate(is_open=True)
-    app = Turns(create_app(gate), number=4)
+    app = ConcurrencyLimit(create_app(gate), number=4)
     with asked(app, brush, photo(), 8) as answers, ThreadPoolExecutor(1) as thread:
         while sum(map(len, gate.batches)) < 8:
             gate.wait_until_entered()
