@@ -86,9 +86,9 @@ def create_app(
     refuse_unread(app, settings.max_buffered_bytes, engine.observer)
     pipeline = CaptionPipeline(engine, settings)
     fetcher = Fetcher.from_settings(settings)
-    app.register_blueprint(create_api(pipeline, fetcher, settings))
+    app.register_blueprint(create_api(pipeline, engine, fetcher, settings))
     app.register_blueprint(create_heatmaps(pipeline, fetcher, settings))
-    for adapter in create_adapters(pipeline, settings):
+    for adapter in create_adapters(pipeline, engine, settings):
         app.register_blueprint(adapter)
     app.register_blueprint(create_reference(settings))
     app.register_blueprint(create_pages(settings))

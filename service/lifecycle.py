@@ -71,9 +71,9 @@ def warm_up(engine: Engine, model: Model, settings: Settings) -> None:
         Exception: Whatever the model raises, if it does not work.
     """
     task = Captioning(settings.options())
-    picture = model.photo(Image.new("RGB", (64, 64))).picture
+    picture = model.prepare(Image.new("RGB", (64, 64)))
     for size in batch_sizes(settings.max_batch):
-        answers = engine.call(partial(task.run, model.predictor, [picture] * size, [""] * size))
+        answers = engine.call(partial(task.run, model.predictor, [picture] * size, [task] * size))
         if len(answers) != size:
             raise ValueError(f"the model returned {len(answers)} answers to {size} photos")
 

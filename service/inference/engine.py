@@ -13,10 +13,10 @@ from captioner.images import DEFAULT_LIMITS, ImageLimits, read_image
 from service.concurrency import pausing
 from service.errors import BusyError, DeadlinePassedError, DrainingError, NotReadyError, StuckError, TemporaryError
 from service.inference.admission import Admission
-from service.inference.jobs import Inference, Job, Model, Photo, Task
+from service.inference.jobs import Job, Model, Result, Task
 from service.inference.queue import JobQueue
 from service.inference.worker import InferenceThread
-from service.observability.observer import Observer, Reason, Silence
+from service.observability.observer import Observer, Reason
 from service.observability.tracing import span
 from service.settings import Settings
 
@@ -46,7 +46,7 @@ class Engine:
         self, settings: Settings, observer: Observer | None = None, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._settings = settings
-        self.observer = observer or Silence()
+        self.observer = observer or Observer()
         self._clock = clock
         self._model: Model | None = None
         self._admission = admission = Admission(settings.max_waiting)
@@ -106,39 +106,47 @@ class Engine:
                 raise
             yield self._clock() + self._settings.deadline_seconds
 
-    def read(
-        self, data: bytes, limits: ImageLimits = DEFAULT_LIMITS, *, deadline: float, model: Model | None = None
-    ) -> tuple[Photo, float]:
-        """Decode an upload; return the photo as the model looks at it, and how many seconds that took.
+    def decode(
+        self,
+        data: bytes,
+        task: Task,
+        limits: ImageLimits = DEFAULT_LIMITS,
+        *,
+        deadline: float,
+        model: Model | None = None,
+    ) -> Job:
+        """Decode an upload; return the job of the photo as the model looks at it.
 
         Args:
             data: The bytes of its file.
-            limits: What it may be.
-            deadline: When its answer is no longer wanted.
+            task: What the model shall do.
+            limits: What the photo may be.
+            deadline: When its result is no longer wanted.
             model: Who shall look at it; if left out, the model that answers now.
 
         Raises:
             ImageError: If the bytes are no usable image; see :func:`captioner.images.read_image`.
             DeadlinePassedError: If others were decoded until it was too late.
         """
-        model = model or self.model
+        chosen = model or self.model
 
-        def decode() -> tuple[Photo, float]:
+        def decode() -> Job:
             start = time.perf_counter()
-            photo = model.photo(read_image(data, limits))
-            return photo, time.perf_counter() - start
+            job = Job.prepare(chosen, read_image(data, limits), task, deadline)
+            job.decode_seconds = time.perf_counter() - start
+            return job
 
         with span("decode"):
-            photo, seconds = self._result(self._decoders.submit(decode), deadline)
-        self.observer.decoded(seconds)
-        return photo, seconds
+            job = self._result(self._decoders.submit(decode), deadline)
+        self.observer.decoded(job.decode_seconds)
+        return job
 
     def shrink(
         self, data: bytes, fit: Callable[[Image], Image], limits: ImageLimits = DEFAULT_LIMITS, *, deadline: float
     ) -> Image:
         """Decode an upload and return the upright image made small, so that none in full waits for anything.
 
-        It raises what :meth:`read` does.
+        It raises what :meth:`decode` does.
         """
         with span("decode"):
             return self._result(self._decoders.submit(lambda: fit(read_image(data, limits))), deadline)
@@ -152,17 +160,16 @@ class Engine:
         with span("draw"):
             return self._result(self._painters.submit(paint), deadline)
 
-    def submit(self, photo: Photo, task: Task, text: str = "", *, deadline: float) -> Job:
+    def submit(self, job: Job) -> None:
         """Let a photo wait for the model.
 
         Raises:
             DrainingError: If the service has stopped.
         """
-        job = Job(photo, task, text, self._clock(), deadline)
+        job.submitted = self._clock()
         self._queue.put(job)
-        return job
 
-    def wait(self, job: Job) -> Inference:
+    def wait(self, job: Job) -> Result:
         """Wait for what the model says of a photo.
 
         Raises:
@@ -210,6 +217,15 @@ class Engine:
         busy, most = self._thread.busy_seconds(), self._settings.stuck_seconds
         if busy > most:
             raise StuckError(f"the model has been at one batch for {busy:.0f} seconds; at most {most} are expected")
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether a model answers requests."""
+        try:
+            self.check_ready()
+        except (TemporaryError, StuckError):
+            return False
+        return True
 
     def check_ready(self) -> Model:
         """Return the model that answers requests.

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Sequence
 
 from captioner.types import Caption
-from service.inference.jobs import Inference, Job
+from service.inference.jobs import Job
 from service.inference.queue import JobQueue
 from service.observability.observer import Observer
 
@@ -105,8 +105,8 @@ class InferenceThread:
         waited = [start - job.submitted for job in jobs]
         self._learn(len(jobs), seconds)
         self._observer.batch(len(jobs), waited, seconds)
-        for job, captions, wait in zip(jobs, answers, waited, strict=True):
-            job.answer.set_result(Inference(captions, seconds, wait))
+        for job, captions in zip(jobs, answers, strict=True):
+            job.answer.set_result(job.result(captions, seconds))
 
     def _fail(self, jobs: Sequence[Job], error: Exception) -> None:
         if len(jobs) > 1 and not isinstance(error, WrongCountError):
@@ -121,8 +121,8 @@ class InferenceThread:
         """Show the model the photos, the last one repeated up to the next size."""
         size = next(size for size in self._sizes if size >= len(jobs))
         padded = [*jobs, *[jobs[-1]] * (size - len(jobs))]
-        pictures, texts = [job.photo.picture for job in padded], [job.text for job in padded]
-        answers = jobs[0].task.run(jobs[0].photo.model.predictor, pictures, texts)
+        pictures, tasks = [job.picture for job in padded], [job.task for job in padded]
+        answers = jobs[0].task.run(jobs[0].model.predictor, pictures, tasks)
         if len(answers) != size:
             raise WrongCountError(f"the model returned {len(answers)} answers to {size} photos")
         return answers[: len(jobs)]

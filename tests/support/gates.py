@@ -7,7 +7,7 @@ from PIL import Image
 
 from captioner.decoding import DecodingOptions
 from captioner.types import Caption
-from service.observability.observer import Reason
+from service.observability.observer import Observer, Reason
 from tests.support.fakes import FakePredictor, fake_caption
 
 PATIENCE = 30  # seconds after which a test that hangs gives up
@@ -57,7 +57,7 @@ class Clock:
         return self.now
 
 
-class Listener:
+class Listener(Observer):
     """An observer that writes down what it hears."""
 
     def __init__(self) -> None:

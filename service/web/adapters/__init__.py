@@ -5,6 +5,7 @@ Each adapter is a thin shell around the same pipeline: it translates requests, a
 
 from flask import Blueprint
 
+from service.inference.engine import Engine
 from service.inference.pipeline import CaptionPipeline
 from service.settings import Settings
 from service.web.adapters.hugging_face import create_hugging_face
@@ -14,10 +15,10 @@ from service.web.adapters.v2 import create_v2
 __all__ = ["create_adapters"]
 
 
-def create_adapters(pipeline: CaptionPipeline, settings: Settings) -> list[Blueprint]:
+def create_adapters(pipeline: CaptionPipeline, engine: Engine, settings: Settings) -> list[Blueprint]:
     """Return the routes of all adapters."""
     return [
-        create_max(pipeline, settings),
+        create_max(pipeline, engine, settings),
         create_hugging_face(pipeline, settings),
-        create_v2(pipeline, settings),
+        create_v2(pipeline, engine, settings),
     ]

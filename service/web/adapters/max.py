@@ -6,6 +6,7 @@ from flask import Blueprint, Response, jsonify, request
 
 from captioner.errors import OptionError
 from service.errors import translate_errors
+from service.inference.engine import Engine
 from service.inference.jobs import Captioning
 from service.inference.pipeline import CaptionPipeline
 from service.settings import Settings
@@ -17,7 +18,7 @@ UNSTATED = "not stated in the model's file; see the model card"
 PREDICTIONS = 3  # as many as MAX gives
 
 
-def create_max(pipeline: CaptionPipeline, settings: Settings) -> Blueprint:
+def create_max(pipeline: CaptionPipeline, engine: Engine, settings: Settings) -> Blueprint:
     """Return the routes, bound to a model."""
     adapter = Blueprint("max", __name__)
     allowance = Allowance(settings.options(), settings.max_words)
@@ -37,7 +38,7 @@ def create_max(pipeline: CaptionPipeline, settings: Settings) -> Blueprint:
 
     @adapter.get("/model/metadata")
     def tell_metadata() -> Response:
-        model = pipeline.model
+        model = engine.model
         return jsonify(
             id=f"{model.name}-{model.version}",
             name=model.name,

@@ -11,21 +11,21 @@ import pytest
 from flask.testing import FlaskClient
 
 from service import Settings, create_app
-from service.inference.cache import Kept, PhotoFacts, ResultCache
+from service.inference.cache import ResultCache
 from service.inference.engine import Engine
-from service.inference.jobs import Model
-from service.observability.observer import Silence
+from service.inference.jobs import Model, ModelIdentity, Photo, Result
+from service.observability.observer import Observer
 from tests.support.fakes import FakeInfo, FakePredictor, Recorder, fake_caption
 from tests.support.gates import Gate
 
 MakePhoto = Callable[..., bytes]
 URL = "/v1/captions"
-FACTS = PhotoFacts(1, 1, "PNG")
+MODEL, PHOTO = ModelIdentity("fake", "1", ""), Photo(1, 1, "PNG")
 ROOM = 2**20
 
 
-def kept(words: int) -> Kept:
-    return Kept(FACTS, [fake_caption(["word"] * words, -1.0, activations=False)])
+def kept(words: int) -> Result:
+    return Result(MODEL, PHOTO, [fake_caption(["word"] * words, -1.0, activations=False)])
 
 
 @pytest.fixture
@@ -135,7 +135,7 @@ def test_without_room_nothing_is_kept(recorder: Recorder, photo: MakePhoto) -> N
 
 
 def test_the_observer_hears_of_hits_and_misses(photo: MakePhoto) -> None:
-    class Listener(Silence):
+    class Listener(Observer):
         def __init__(self) -> None:
             self.heard: list[bool] = []
             self.decodings = 0
@@ -179,7 +179,7 @@ def test_what_is_kept_keeps_nothing_else_alive() -> None:
     caption = fake_caption(["word"], -1.0, activations=True)
     inside = {"hidden": np.ones((100, 3), np.float32)[:1]}
     cache = ResultCache(ROOM, 10)
-    cache.put("a", Kept(FACTS, [replace(caption, attention=whole[:1], activations=inside)]))
+    cache.put("a", Result(MODEL, PHOTO, [replace(caption, attention=whole[:1], activations=inside)]))
     found = cache.get("a")
     assert found is not None
     [own] = found.captions

@@ -27,7 +27,7 @@ from tests.support.fakes import FakeInfo, FakePredictor
 from tests.support.gates import PATIENCE, Clock, Gate, Listener, picture, red
 
 GREEDY = Captioning(DecodingOptions(beam_size=1))
-TASKS: list[Task] = [GREEDY, Captioning(DecodingOptions(beam_size=3)), Scoring(), Scoring(activations=True)]
+TASKS: list[Task] = [GREEDY, Captioning(DecodingOptions(beam_size=3)), Scoring("red"), Scoring("red", activations=True)]
 
 
 class Bench:
@@ -40,8 +40,9 @@ class Bench:
         self.engine.use(Model(predictor))
 
     def submit(self, shade: int, task: Task = GREEDY, patience: float = 10) -> Job:
-        photo = self.engine.model.photo(picture(shade))
-        return self.engine.submit(photo, task, "red", deadline=self.clock.now + patience)
+        job = Job.prepare(self.engine.model, picture(shade), task, self.clock.now + patience)
+        self.engine.submit(job)
+        return job
 
     def close(self) -> None:
         assert self.engine.drain(PATIENCE)
@@ -80,7 +81,6 @@ def test_what_waits_runs_together_padded_to_a_size(gate: Gate) -> None:
     assert gate.batches == [[0], [1, 2, 3, 4, 5, 5]]
     bench.close()
     assert [(size, waited) for size, waited, _ in bench.listener.batches] == [(1, [0.0]), (5, [2.0] * 5)]
-    assert rest[0].answer.result().waited == 2
 
 
 def test_no_batch_is_larger_than_allowed_and_order_is_kept(gate: Gate) -> None:
@@ -209,7 +209,7 @@ def test_busy_says_when_to_come_again() -> None:
 def test_what_cannot_be_decoded_is_the_client_s_error(data: bytes) -> None:
     bench = Bench(FakePredictor())
     with pytest.raises(InvalidImageError):
-        bench.engine.read(data, deadline=bench.clock.now + 10)
+        bench.engine.decode(data, GREEDY, deadline=bench.clock.now + 10)
     assert bench.listener.decodings == 0
 
 
@@ -221,9 +221,10 @@ def test_a_photo_keeps_its_size_but_not_its_pixels() -> None:
     bench = Bench(Preparing())
     file = io.BytesIO()
     Image.new("RGB", (64, 48), (7, 0, 0)).save(file, "PNG")
-    photo, _ = bench.engine.read(file.getvalue(), deadline=bench.clock.now + 10)
-    assert (photo.width, photo.height, photo.format, photo.picture.size) == (64, 48, "PNG", (4, 4))
-    answer = bench.engine.wait(bench.engine.submit(photo, Captioning(DecodingOptions()), deadline=bench.clock.now + 10))
+    job = bench.engine.decode(file.getvalue(), Captioning(DecodingOptions()), deadline=bench.clock.now + 10)
+    assert (job.photo.width, job.photo.height, job.photo.format, job.picture.size) == (64, 48, "PNG", (4, 4))
+    bench.engine.submit(job)
+    answer = bench.engine.wait(job)
     assert answer.captions[0].text == "a photo of red 7"
     assert bench.listener.decodings == 1
 
@@ -243,9 +244,11 @@ def test_decoding_is_limited_and_ends_at_the_deadline(monkeypatch: pytest.Monkey
     monkeypatch.setattr("service.inference.engine.read_image", read_image)
     bench = Bench(FakePredictor(), max_decoding=2)
     with ThreadPoolExecutor(8) as threads:
-        reading = [threads.submit(bench.engine.read, b"", deadline=bench.clock.now + PATIENCE) for _ in range(6)]
+        reading = [
+            threads.submit(bench.engine.decode, b"", GREEDY, deadline=bench.clock.now + PATIENCE) for _ in range(6)
+        ]
         with pytest.raises(DeadlinePassedError):
-            bench.engine.read(b"", deadline=bench.clock.now)
+            bench.engine.decode(b"", GREEDY, deadline=bench.clock.now)
         opened.set()
         assert len([future.result(PATIENCE) for future in reading]) == 6
     assert most == [2]
@@ -262,9 +265,9 @@ def test_a_new_model_answers_what_comes_after_it(gate: Gate) -> None:
     old = weakref.ref(bench.engine.model)
     before = [bench.submit(0)]
     gate.wait_until_entered()
-    before += [bench.submit(shade, Scoring()) for shade in (1, 2)]
+    before += [bench.submit(shade, Scoring("red")) for shade in (1, 2)]
     bench.engine.use(Model(Other()))
-    after = bench.submit(3, Scoring())
+    after = bench.submit(3, Scoring("red"))
     gate.opened.set()
     assert [text(job) for job in before] == ["a photo of red 0", "red 1", "red 2"]
     with pytest.raises(OptionError, match="another model"):

@@ -11,9 +11,9 @@ from PIL import Image
 from captioner.decoding import DecodingOptions
 from captioner.types import Caption
 from service import Settings, create_app
-from service.inference.cache import Kept, ResultCache
+from service.inference.cache import ResultCache
 from service.inference.engine import Engine
-from service.inference.jobs import Model
+from service.inference.jobs import Model, Result
 from tests.support.fakes import FakeInfo, FakePredictor, fake_caption
 
 MakePhoto = Callable[..., bytes]
@@ -83,7 +83,7 @@ def test_an_answer_that_was_kept(photo: MakePhoto, monkeypatch: pytest.MonkeyPat
     client.post(URL, data=photo())
     look_up = ResultCache.get
 
-    def look_up_and_replace(self: ResultCache, key: Hashable) -> Kept | None:
+    def look_up_and_replace(self: ResultCache, key: Hashable) -> Result | None:
         kept = look_up(self, key)
         engine.use(Model(Signing("3")))
         return kept

@@ -26,7 +26,8 @@ class Hall:
         self.queue = JobQueue(max_batch, max_wait, lambda: self.entered + self.elsewhere, self.listener, self.clock)
 
     def enter(self, task: Task = GREEDY, model: Model = MODEL, patience: float = 10) -> Job:
-        job = Job(model.photo(picture(0)), task, "", self.clock.now, self.clock.now + patience)
+        job = Job.prepare(model, picture(0), task, self.clock.now + patience)
+        job.submitted = self.clock.now
         self.entered += 1
         self.queue.put(job)
         return job
@@ -100,7 +101,7 @@ def test_those_of_one_task_go_together_in_their_order(hall: Hall) -> None:
     beam = hall.enter(BEAM)
     second = hall.enter(Captioning(DecodingOptions(beam_size=1)))
     elsewhere = hall.enter(GREEDY, other)
-    score = hall.enter(Scoring())
+    score = hall.enter(Scoring("red"))
     inside = hall.enter(Captioning(DecodingOptions(beam_size=1), activations=True))
     third, fourth = hall.enter(GREEDY), hall.enter(GREEDY)
     hall.queue.close()  # so that nobody waits for more
