@@ -22,7 +22,7 @@ HEADER = "X-API-Key"
 NAME = "[A-Za-z0-9._-]{1,64}"
 
 
-class KeyRing:
+class ApiKeys:
     """The keys that open the service.
 
     Args:
@@ -33,7 +33,7 @@ class KeyRing:
         self._names = dict(names)
 
     @classmethod
-    def from_file(cls, path: Path) -> "KeyRing":
+    def from_file(cls, path: Path) -> "ApiKeys":
         """Read a file of one hash per line, each with a name if it shall have one; ``#`` starts a comment.
 
         Raises:

@@ -10,17 +10,27 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("captioner", "service", "training")
-# Inside captioner each module imports only modules that stand before it here.
+# Inside a package each module or folder, its rooms, imports only rooms that stand before it here.
 LIBRARY = (
     "errors", "ranges", "malloc", "cpus", "files", "types", "registry", "config", "formats", "images", "decoding",
     "tokenizers", "cells", "stack", "attention", "encoders", "decoders", "model", "calibration", "quantization",
     "checkpoint", "predictor",
     "heatmap", "activations", "commands", "__main__",
 )  # fmt: skip
+SERVICE = (
+    "prefix", "keys", "concurrency", "errors", "settings", "observability", "inference", "buffering", "web", "app",
+    "server", "lifecycle", "__main__",
+)  # fmt: skip
+ORDER = {"captioner": LIBRARY, "service": SERVICE}
 FORBIDDEN = {
     "captioner": {"service", "training", "flask", "waitress", "werkzeug", "pycocotools", "pycocoevalcap"},
     "service": {"training", "pycocotools", "pycocoevalcap"},
     "training": {"service", "flask", "waitress", "werkzeug"},
+}
+# What a folder of a package must not know, as dotted names: threads belong to the room that runs them, HTTP to web.
+UNKNOWN = {
+    "service/inference": {"flask", "werkzeug", "waitress", "service.web"},
+    "service/web": {"threading", "concurrent", "queue", "multiprocessing", "asyncio"},
 }
 # Modules of the standard library that Windows does not have.
 POSIX = (
@@ -46,9 +56,13 @@ def sources(package: str) -> list[Path]:
 
 
 def room(path: Path) -> str:
-    """Return the module or subpackage of the library that a file belongs to."""
-    first = path.relative_to(ROOT / "captioner").parts[0]
-    return first.removesuffix(".py")
+    """Return the module or folder of its package that a file belongs to."""
+    return path.relative_to(ROOT).parts[1].removesuffix(".py")
+
+
+def ordered() -> list[Path]:
+    """Return the files of all packages whose rooms have an order, but for their doors, which show what is inside."""
+    return [path for package in ORDER for path in sources(package) if path != ROOT / package / "__init__.py"]
 
 
 @pytest.mark.parametrize("package", PACKAGES)
@@ -90,17 +104,25 @@ def test_everything_can_be_imported_without_what_only_some_systems_have() -> Non
     assert done.returncode == 0, done.stderr
 
 
-def test_every_module_of_the_library_has_a_place() -> None:
-    assert {room(path) for path in sources("captioner")} == {*LIBRARY, "__init__"}
+@pytest.mark.parametrize("package", ORDER)
+def test_every_room_has_a_place(package: str) -> None:
+    assert {room(path) for path in sources(package)} == {*ORDER[package], "__init__"}
 
 
-@pytest.mark.parametrize("path", sources("captioner"), ids=lambda path: str(path.relative_to(ROOT)))
-def test_library_modules_import_only_those_before_them(path: Path) -> None:
-    name = room(path)
-    # The package itself names what it loads once it is asked for (tests/captioner/test_init.py).
-    allowed = set(LIBRARY[: LIBRARY.index(name) + 1]) if name in LIBRARY else set(LIBRARY) - {"__main__"}
-    used = {parts[1] for parts in (n.split(".") for n in imports(path)) if parts[0] == "captioner" and len(parts) > 1}
-    assert used & set(LIBRARY) <= allowed, f"{name} imports {used - allowed}"
+@pytest.mark.parametrize("path", ordered(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_rooms_import_only_those_before_them(path: Path) -> None:
+    package, name = path.relative_to(ROOT).parts[0], room(path)
+    order = ORDER[package]
+    used = {parts[1] for parts in (n.split(".") for n in imports(path)) if parts[0] == package and len(parts) > 1}
+    later = used & set(order[order.index(name) + 1 :])
+    assert not later, f"{path.relative_to(ROOT)} imports {later}"
+
+
+@pytest.mark.parametrize("folder", UNKNOWN)
+def test_folders_do_not_know_what_is_none_of_their_business(folder: str) -> None:
+    for path in sources(folder):
+        known = {name for name in imports(path) for other in UNKNOWN[folder] if f"{name}.".startswith(f"{other}.")}
+        assert not known, f"{path.relative_to(ROOT)} imports {known}"
 
 
 @pytest.mark.parametrize("path", sources("captioner/decoding"), ids=lambda path: str(path.relative_to(ROOT)))

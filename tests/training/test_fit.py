@@ -9,7 +9,7 @@ import torch
 
 from captioner.checkpoint import load_checkpoint
 from captioner.errors import CaptionerError
-from tests.stopping import stop_after
+from tests.support.stopping import stop_after
 from training.captioning.batches import Batch
 from training.captioning.trainer import Trainer
 from training.errors import TrainingError
