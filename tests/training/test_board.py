@@ -7,7 +7,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.util.tensor_util import make_ndarray
 
-from training.captioning.trainer import SHOWN
+from training.captioning.task import SHOWN
 from training.phase import PhaseRecipe
 from training.recipe import Recipe
 from training.runs.start import resume, start

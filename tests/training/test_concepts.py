@@ -21,7 +21,7 @@ from training.__main__ import main
 from training.concepts.fit import resume_concepts, start_concepts
 from training.concepts.network import SHARPNESS, ConceptNetwork
 from training.concepts.recipe import ConceptRecipe, WordsRecipe
-from training.concepts.trainer import ConceptTrainer, set_up_concepts
+from training.concepts.task import ConceptTrainer, set_up_concepts
 from training.concepts.words import choose_words, count_words, mean_average_precision
 from training.data import CaptionedImage
 from training.errors import DataError

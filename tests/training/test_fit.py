@@ -11,7 +11,7 @@ from captioner.checkpoint import load_checkpoint
 from captioner.errors import CaptionerError
 from tests.stopping import stop_after
 from training.captioning.batches import Batch
-from training.captioning.trainer import Trainer
+from training.captioning.task import Trainer
 from training.errors import TrainingError
 from training.phase import PhaseRecipe
 from training.recipe import Recipe

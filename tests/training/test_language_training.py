@@ -15,8 +15,8 @@ from tests.stopping import stop_after
 from training.errors import TrainingError
 from training.language.fit import resume_text, start_text
 from training.language.model import LanguageModel, load_language_model
+from training.language.task import LanguageTrainer, set_up_text, text_loss
 from training.language.text import TextChunk
-from training.language.trainer import LanguageTrainer, set_up_text, text_loss
 from training.runs.distributed import World
 
 STILL = {"dropout": 0.0}
@@ -191,7 +191,7 @@ def test_a_text_is_validated_on_the_device_of_its_model(tmp_path: Path, monkeypa
         seen.extend((logits, targets))
         return 1.0
 
-    monkeypatch.setattr("training.language.trainer.cross_entropy", noted)
+    monkeypatch.setattr("training.language.task.cross_entropy", noted)
     text_loss(LanguageModel(model.decoder.to("meta"), model.tokenizer), torch.tensor([4, 5, 6, 7]))
     assert [tensor.device.type for tensor in seen] == ["meta", "meta"]
 

@@ -201,7 +201,7 @@ def test_a_killed_worker_is_restarted(recipe: Recipe) -> None:
 STOPPED_ALONE = """
 import os, signal, sys
 from training.__main__ import main
-from training.captioning.trainer import Trainer
+from training.captioning.task import Trainer
 
 validate = Trainer._validate
 

@@ -10,7 +10,7 @@ import pytest
 
 from captioner.types import Caption
 from training.__main__ import main
-from training.captioning.trainer import Trainer
+from training.captioning.task import Trainer
 from training.commands import runs
 from training.evaluation import evaluate as evaluating
 from training.evaluation.metrics import cider_is_always_zero, score_captions
@@ -156,7 +156,7 @@ def empty_captions(*arguments: Any) -> list[Caption]:
 def test_a_model_that_says_nothing_is_a_warning(
     recipe: Recipe, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("training.captioning.trainer.best_captions", empty_captions)
+    monkeypatch.setattr("training.captioning.task.best_captions", empty_captions)
     assert main(["fit", *recipe_file(recipe, tmp_path)]) == 0
     out, err = capsys.readouterr()
     assert "WARNING: all 5 captions are empty" in err

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from training.concepts.recipe import ConceptRecipe
-from training.concepts.trainer import ConceptTrainer, set_up_concepts
+from training.concepts.task import ConceptTrainer, set_up_concepts
 from training.runs.distributed import World
 from training.runs.folder import RunFolder
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from training.language.recipe import LanguageRecipe
-from training.language.trainer import LanguageTrainer, set_up_text
+from training.language.task import LanguageTrainer, set_up_text
 from training.runs.distributed import World
 from training.runs.folder import RunFolder
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from training.captioning.setup import set_up
-from training.captioning.trainer import Trainer
+from training.captioning.task import Trainer
 from training.recipe import Recipe
 from training.runs.distributed import World, restarts
 from training.runs.folder import RunFolder
