@@ -18,13 +18,13 @@ from captioner.images import read_image
 from captioner.model import CaptionModel
 from captioner.predictor import CaptionPredictor
 from captioner.types import Features
-from training.captioning.batches import Batch, CaptionBatches, PhotoSource
+from training.captioning.batches import Batch, CaptionBatches
 from training.captioning.objective import CaptionLoss
 from training.captioning.rewards import Reward
 from training.captioning.setup import Workbench
 from training.evaluation.evaluate import all_empty, best_captions, score
 from training.evaluation.metrics import ALWAYS_ZERO, MetricReport, cider_is_always_zero
-from training.inputs.sources import Sources
+from training.inputs.sources import PhotoSource, Sources
 from training.phase import PhaseRecipe
 from training.recipe import Recipe
 from training.runs.averaging import MovingAverage
