@@ -17,7 +17,7 @@ from training.language.text import TextStreams, load_text
 from training.recipe import TokenizerRecipe, read_recipe
 from training.runs.folder import RunFolder
 
-RECIPE = Path(__file__).parents[2] / "training" / "recipes" / "austen.toml"
+RECIPE = Path(__file__).parents[3] / "training" / "recipes" / "austen.toml"
 BOS = 1
 
 

@@ -21,7 +21,7 @@ from training.recipe import Recipe
 from training.runs.distributed import World
 from training.runs.start import resume, start
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
 
 
