@@ -5,8 +5,11 @@ from functools import partial
 
 from training.commands.runs import add_source, run_from
 from training.recipe import Recipe
+from training.recipe_keys import listing
 from training.runs.distributed import join_world
 from training.runs.start import resume, start_or_restart
+
+EPILOG = listing(Recipe)
 
 
 def add_arguments(parser: ArgumentParser) -> None:

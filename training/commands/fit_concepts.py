@@ -6,7 +6,10 @@ from functools import partial
 from training.commands.runs import add_source, run_from
 from training.concepts.fit import resume_concepts, start_concepts
 from training.concepts.recipe import ConceptRecipe
+from training.recipe_keys import listing
 from training.runs.distributed import lone_world
+
+EPILOG = listing(ConceptRecipe)
 
 
 def add_arguments(parser: ArgumentParser) -> None:

@@ -6,7 +6,10 @@ from functools import partial
 from training.commands.runs import add_source, run_from
 from training.language.fit import resume_text, start_text
 from training.language.recipe import LanguageRecipe
+from training.recipe_keys import listing
 from training.runs.distributed import lone_world
+
+EPILOG = listing(LanguageRecipe)
 
 
 def add_arguments(parser: ArgumentParser) -> None:
