@@ -56,6 +56,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert __version__ in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_closed_pipe_is_no_drama(small_checkpoint_file: Path) -> None:
     reader, writer = os.pipe()
     os.close(reader)  # as when the output goes to a program that has ended
@@ -181,6 +182,7 @@ def test_without_a_command_there_is_a_list_of_them(
     assert "commands:" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_missing_dependency_of_training_is_told_with_what_installs_it() -> None:
     """Most of those who install Captioner have not installed what only training needs."""
     code = """
@@ -207,6 +209,7 @@ HEAVY = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["train"], ["train", "--help"], ["fly"]])
 def test_nothing_heavy_is_imported_before_it_is_asked_for(arguments: list[str]) -> None:
     heavy = [name for name in HEAVY if name != "training" or arguments[0] != "train"]

@@ -9,6 +9,7 @@ import pytest
 
 from captioner import malloc
 
+pytestmark = pytest.mark.slow
 SCRIPT = """
 import resource, sys
 from threading import Thread

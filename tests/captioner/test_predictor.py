@@ -92,6 +92,7 @@ def test_scores_agree_with_search(
                 assert scored.log_prob == pytest.approx(found.log_prob, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_the_shipped_models_scores_agree_with_its_search() -> None:
     predictor = CaptionPredictor.from_checkpoint()
     for sample in sorted(SHIPPED.parents[1].glob("service/static/samples/*.jpg"))[:3]:

@@ -195,6 +195,7 @@ def typed_only(document: dict[str, Any]) -> dict[str, Any]:
     return document
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", list(GenerationMode), ids=lambda mode: str(mode.value))
 @pytest.mark.parametrize(("path", "method"), OPERATIONS)
 def test_answers_are_as_documented_whatever_is_asked(path: str, method: str, mode: GenerationMode) -> None:

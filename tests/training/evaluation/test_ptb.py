@@ -160,11 +160,13 @@ def check(lines: Sequence[str]) -> None:
     assert python == java
 
 
+@pytest.mark.slow
 @needs_java
 def test_written_captions_equal_java() -> None:
     check(captions())
 
 
+@pytest.mark.slow
 @needs_java
 def test_every_written_word_alone_equals_java() -> None:
     words = sorted({*PLAIN.split(), *PIECES.split()})
@@ -173,18 +175,21 @@ def test_every_written_word_alone_equals_java() -> None:
     )
 
 
+@pytest.mark.slow
 @needs_java
 def test_abbreviation_like_words_equal_java() -> None:
     stems = [first + second for first in string.ascii_lowercase for second in ["", *string.ascii_lowercase]]
     check([f"{form}. {after}".rstrip() for stem in stems for form in (stem, stem.title()) for after in ("", "x", "5")])
 
 
+@pytest.mark.slow
 @needs_java
 @pytest.mark.parametrize("seed", range(3))
 def test_random_mixtures_equal_java(seed: int) -> None:
     check(variations(seed, 3000))
 
 
+@pytest.mark.slow
 @needs_java
 @settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck), database=None)
 @given(st.lists(characters | mixtures, min_size=1, max_size=300))
@@ -192,6 +197,7 @@ def test_any_text_in_the_promise_equals_java(lines: list[str]) -> None:
     check(lines)
 
 
+@pytest.mark.slow
 @needs_java
 def test_two_calls_of_java_agree_with_one() -> None:
     lines = captions()[:8]
@@ -210,12 +216,12 @@ def test_two_calls_of_java_agree_with_one() -> None:
         ("...", ""),
     ],
 )
-@pytest.mark.parametrize("engine", ["python", pytest.param("java", marks=needs_java)])
+@pytest.mark.parametrize("engine", ["python", pytest.param("java", marks=[needs_java, pytest.mark.slow])])
 def test_known_answers(caption: str, expected: str, engine: ptb.Engine) -> None:
     assert ptb.ptb_tokenize([caption], engine) == ([expected], ptb.tokenizer_name(engine))
 
 
-@pytest.mark.parametrize("engine", ["python", pytest.param("java", marks=needs_java)])
+@pytest.mark.parametrize("engine", ["python", pytest.param("java", marks=[needs_java, pytest.mark.slow])])
 def test_line_ends_inside_captions_do_not_shift_their_neighbours(engine: ptb.Engine) -> None:
     breaks = ["\n", "\r", "\r\n", "\x0b", "\x0c", "\x85", "\u2028", "\u2029", "\x1c", "\x00", "\ud800"]
     tokenized, _ = ptb.ptb_tokenize([*(f"a{end}b" for end in breaks), "", "last", ""], engine)
@@ -230,7 +236,7 @@ def test_any_text_at_all_is_tokenized(lines: list[str]) -> None:
     assert all(line == " ".join(line.split(" ")) and "\n" not in line for line in tokenized)
 
 
-@pytest.mark.parametrize("engine", ["python", pytest.param("java", marks=needs_java)])
+@pytest.mark.parametrize("engine", ["python", pytest.param("java", marks=[needs_java, pytest.mark.slow])])
 def test_no_captions(engine: ptb.Engine) -> None:
     assert ptb.ptb_tokenize([], engine)[0] == []
 
@@ -277,7 +283,7 @@ SCRIPTS = [  # the same tokens from both engines, words whole
 
 
 @pytest.mark.parametrize("caption", SCRIPTS)
-@pytest.mark.parametrize("engine", ["python", pytest.param("java", marks=needs_java)])
+@pytest.mark.parametrize("engine", ["python", pytest.param("java", marks=[needs_java, pytest.mark.slow])])
 def test_words_of_other_scripts_are_whole(caption: str, engine: ptb.Engine, capsys: pytest.CaptureFixture[str]) -> None:
     ptb._warn.cache_clear()
     for sign in "।،؟":
@@ -289,6 +295,7 @@ def test_words_of_other_scripts_are_whole(caption: str, engine: ptb.Engine, caps
     assert not capsys.readouterr().err
 
 
+@pytest.mark.slow
 @needs_java
 def test_letters_and_marks_of_the_promise_equal_java() -> None:
     codes = [*range(0xAE, 0x3400, 3), *range(0x4DC0, 0xA000, 97), *range(0xA000, 0xFE00, 11)]

@@ -60,6 +60,7 @@ def grid(encoder: Encoder, pixels: Tensor) -> Tensor:
     return features.require_grid()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NORMED)
 def test_the_network_stays_the_same_and_its_norms_may_follow_their_batches(name: str) -> None:
     encoder, pixels = deployed(name), photos(24)
@@ -75,6 +76,7 @@ def test_the_network_stays_the_same_and_its_norms_may_follow_their_batches(name:
     assert float((grid(encoder, pixels) - before).abs().max()) < 1e-2 * scale
 
 
+@pytest.mark.slow
 def test_norms_know_the_mean_and_variance_of_their_inputs() -> None:
     encoder, pixels = deployed("resnet50"), photos(10)
     restore_norms(encoder, [pixels[:3], pixels[3:]])

@@ -117,6 +117,7 @@ def test_an_ensemble_grows(small_checkpoint: Checkpoint, other: Checkpoint, tmp_
         assert torch.equal(member.output.bias[old], source.output.bias.min())
 
 
+@pytest.mark.slow
 def test_an_ensemble_learns_as_one_model(recipe: Recipe) -> None:
     model = replace(recipe.model, decoder=replace(recipe.model.decoder, members=2))
     trainer = start(replace(recipe, model=model))
