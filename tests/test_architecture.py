@@ -23,7 +23,7 @@ ORDER = {
         "server", "lifecycle", "__main__",
     ),
     "training": (
-        "errors", "gradients", "data", "inputs", "evaluation", "data.check", "phase", "recipe_file",
+        "errors", "gradients", "data", "inputs", "evaluation", "data.check", "phase", "recipe_file", "recipe_keys",
         "recipe", "losses", "language.model", "initial", "runs", "language", "captioning", "concepts", "runs.start",
         "commands", "__main__",
     ),
@@ -140,9 +140,9 @@ def test_folders_do_not_know_what_is_none_of_their_business(folder: str) -> None
 
 
 @pytest.mark.parametrize("path", sources("captioner/decoding"), ids=lambda path: str(path.relative_to(ROOT)))
-def test_search_knows_only_types_and_errors(path: Path) -> None:
+def test_search_knows_only_types_ranges_and_errors(path: Path) -> None:
     used = {name for name in imports(path) if name.startswith("captioner.")}
-    assert {name.split(".")[1] for name in used} <= {"types", "errors", "decoding"}
+    assert {name.split(".")[1] for name in used} <= {"types", "errors", "ranges", "decoding"}
 
 
 def test_nothing_is_ever_unpickled() -> None:
