@@ -49,7 +49,7 @@ class ApiKeys:
         return cls(names)
 
     def owner(self, key: str) -> str | None:
-        """Return the name of a key's owner; None for a key that is not on the ring."""
+        """Return the name of a key's owner; None for a key that is not known."""
         found = None
         given = _hash(key)
         for known, name in self._names.items():  # all of them, so that the time tells nothing
@@ -61,7 +61,7 @@ class ApiKeys:
         """Return the name of the owner of a request's key.
 
         Raises:
-            Unauthorized: If it has none, or one that is not on the ring.
+            Unauthorized: If it has none, or one that is not known.
         """
         key = request.headers.get(HEADER) or _bearer(request.headers.get("Authorization", ""))
         owner = self.owner(key) if key else None

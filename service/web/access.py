@@ -34,7 +34,7 @@ ANY_ORIGIN = "*"
 
 
 def control_access(app: Flask, settings: Settings) -> None:
-    """Put up the guards that the operator wants.
+    """Add the access control that the operator wants: a prefix, proxies, CORS, keys and rate limits.
 
     Raises:
         ConfigError: If the file of keys, the rate limit or the store of its counts does not fit.
@@ -61,11 +61,11 @@ def client_name() -> str:
     return f"key {g.client}" if "client" in g else f"address {request.remote_addr}"
 
 
-def _ask_for_keys(app: Flask, ring: ApiKeys, closed: Collection[str]) -> None:
+def _ask_for_keys(app: Flask, keys: ApiKeys, closed: Collection[str]) -> None:
     @app.before_request
     def check_key() -> None:
         if request.path in closed or not (is_open(request.path) or request.method == "OPTIONS"):
-            g.client = ring.require(request)
+            g.client = keys.require(request)
 
 
 def _limit_rates(app: Flask, settings: Settings) -> None:
