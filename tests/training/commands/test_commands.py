@@ -13,7 +13,7 @@ from captioner.checkpoint import load_checkpoint
 from captioner.errors import CheckpointError, ConfigError
 from captioner.predictor import CaptionPredictor
 from tests.language_models import random_model
-from training.__main__ import COMMANDS, main
+from training.__main__ import COMMANDS, _load, main
 from training.initial.pretrained import pretrained_weights
 from training.language.model import load_language_model, save_language_model
 from training.recipe import Recipe
@@ -29,12 +29,13 @@ def test_ctrl_c_ends_every_command_without_a_traceback(
     def interrupted(_: Any) -> int:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(COMMANDS[name], "run", interrupted)
+    monkeypatch.setattr(_load(name), "run", interrupted)
     out = str(tmp_path / "out.png")
     needed: dict[str, list[str]] = {
         **{command: ["--recipe", "x.toml"] for command in ("fit", "fit-concepts", "fit-text", "check")},
         "prepare": ["coco", "--year", "2014", "--root", str(tmp_path)],
         "evaluate": DATA,
+        "caption": ["a", "--list", "x.json", "--images", str(tmp_path), "--out", str(tmp_path / "out.json")],
         "join": ["a", "b", "--name", "x", "--out", out],
         "calibrate": [*DATA, "--out", out],
         "sample": ["x"],
@@ -71,7 +72,7 @@ def test_what_cannot_be_written_is_refused_before_the_work(
     def worked(_: Any) -> int:
         raise AssertionError("the work was begun")
 
-    monkeypatch.setattr(COMMANDS[command], "run", worked)
+    monkeypatch.setattr(_load(command), "run", worked)
     (tmp_path / "file").write_text("kept")
     path = place if place.startswith("/") else str(tmp_path / "file" / "there")
     path += {"--plot": ".png", "--report": ""}.get(flag, ".png" if command == "gradients" else ".json")
@@ -91,7 +92,7 @@ def test_what_can_be_written_leaves_no_trace_of_the_try(monkeypatch: pytest.Monk
         seen.append(arguments)
         return 0
 
-    monkeypatch.setattr(COMMANDS["evaluate"], "run", keep)
+    monkeypatch.setattr(_load("evaluate"), "run", keep)
     report, values = tmp_path / "new" / "report", tmp_path / "scores.json"
     assert main(["evaluate", *DATA, "--report", str(report), "--json", str(values)]) == 0
     assert (seen[0].report, seen[0].json) == (report, values)
