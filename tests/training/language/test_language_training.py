@@ -224,7 +224,7 @@ def test_a_loss_that_is_no_number_names_its_place(tmp_path: Path, monkeypatch: p
 
 def test_another_kind_of_run_cannot_be_resumed(tmp_path: Path) -> None:
     (tmp_path / "recipe.json").write_text('{"name": "x", "data": {}}')
-    with pytest.raises(ConfigError, match="text: Field required"):
+    with pytest.raises(ConfigError, match="this is a recipe of fit, since it has data"):
         resume(tmp_path, LanguageRecipe)
     with pytest.raises(TrainingError, match="holds no run that can be resumed"):
         resume(tmp_path / "nowhere", LanguageRecipe)
