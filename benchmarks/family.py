@@ -33,9 +33,10 @@ from captioner.model import CaptionModel
 from captioner.predictor import CaptionPredictor
 from captioner.tokenizers import WordTokenizer
 from captioner.types import Features
-from training.captioning.batches import Batch, CaptionBatches, FeatureSource
+from training.captioning.batches import Batch, CaptionBatches
 from training.data import CaptionedImage, load_captioned_images
 from training.inputs.features import CachedFeatures
+from training.inputs.sources import FeatureSource
 from training.losses import cross_entropy
 
 PHOTOS, BATCH, STEPS, SHOWN, TIMED = 160, 8, 50, 10, 7

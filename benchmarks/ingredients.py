@@ -99,8 +99,8 @@ def trained(recipe: Recipe, blank: bool) -> Path:
         blank: Whether it starts with all words equally likely.
     """
     run = resume(recipe.run_dir) if RunFolder(recipe.run_dir).state_file.exists() else start(recipe)
-    if blank and not run.steps_done:
-        nn.init.zeros_(run.model.decoder.output.bias)
+    if blank and not run.progress.steps(run.task.epoch_steps):
+        nn.init.zeros_(run.task.model.decoder.output.bias)
     if not run.run():
         raise SystemExit("stopped; the same command goes on from here")
     return run.best_file

@@ -9,9 +9,9 @@ import pytest
 from training.runs.run import Run
 
 
-def stop_after(run: Run[Any, Any], steps: int, monkeypatch: pytest.MonkeyPatch, number: int = signal.SIGTERM) -> None:
+def stop_after(run: Run[Any], steps: int, monkeypatch: pytest.MonkeyPatch, number: int = signal.SIGTERM) -> None:
     """Let the process send itself a signal while a step is in work."""
-    learn, done = run._step, 0
+    learn, done = run.step, 0
 
     def step(batch: Any) -> float:
         nonlocal done
@@ -20,4 +20,4 @@ def stop_after(run: Run[Any, Any], steps: int, monkeypatch: pytest.MonkeyPatch, 
             os.kill(os.getpid(), number)
         return learn(batch)
 
-    monkeypatch.setattr(run, "_step", step)
+    monkeypatch.setattr(run, "step", step)

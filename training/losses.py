@@ -5,8 +5,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from captioner.decoding import SpecialTokens
-from training.captioning.rollout import IMPOSSIBLE, Rollout
 from training.inputs.chance import draw
+
+IMPOSSIBLE = -1e9  # the logit of a token that is never drawn
 
 
 def cross_entropy(logits: Tensor, targets: Tensor, pad_id: int, label_smoothing: float) -> Tensor:
@@ -38,7 +39,7 @@ def attention_penalty(attention: Tensor, read: Tensor) -> Tensor:
     return (1 - looked).square().mean()
 
 
-def self_critical(rollout: Rollout, rewards: Tensor, baselines: Tensor, length: float) -> Tensor:
+def self_critical(log_probs: Tensor, rewards: Tensor, baselines: Tensor, length: float) -> Tensor:
     """Return the mean over captions of ``-(reward - baseline) * log p``, per word of a caption as long as people's.
 
     Its gradient is that of the expected reward, estimated from samples (Rennie et al. 2017, eq. 8), with the sign
@@ -46,12 +47,12 @@ def self_critical(rollout: Rollout, rewards: Tensor, baselines: Tensor, length: 
     and parts of a batch, each with its own number, would not add up to the whole.
 
     Args:
-        rollout: R sampled captions.
+        log_probs: ``[R, T]``, of the tokens of R sampled captions; zero after their ends.
         rewards: ``[R]``.
         baselines: ``[R]``, not a function of the same caption.
         length: Words of a reference caption, the same for all parts of a batch.
     """
-    return -((rewards - baselines) * rollout.log_probs.sum(dim=1)).mean() / length
+    return -((rewards - baselines) * log_probs.sum(dim=1)).mean() / length
 
 
 def mean_of_others(rewards: Tensor, each: int) -> Tensor:

@@ -4,7 +4,6 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -12,7 +11,7 @@ from torch import Tensor
 from captioner.tokenizers import Tokenizer
 from captioner.types import Features
 from training.data import CaptionedImage
-from training.inputs.features import CachedFeatures
+from training.inputs.sources import PhotoSource
 
 SIDED = re.compile(r"\b(?:left|right)\b", re.IGNORECASE)
 
@@ -51,54 +50,6 @@ class Batch:
             pixels=None if pixels is None else pixels.to(device, non_blocking=True),
             tokens=self.tokens.to(device, non_blocking=True),
         )
-
-
-class PhotoSource(Protocol):
-    """What a batch shows of its photos."""
-
-    def read(self, chosen: Tensor, mirror: Tensor, seeds: Tensor) -> tuple[Features | None, Tensor | None]:
-        """Return features or pixels of photos.
-
-        Args:
-            chosen: ``[B]`` positions of the photos in the training set.
-            mirror: ``[B]``, which of them to mirror left to right.
-            seeds: ``[B]`` integers, not negative, of what is random about each photo, whatever others are beside it.
-        """
-        ...
-
-
-@dataclass(frozen=True)
-class FeatureSource:
-    """Features that a frozen encoder made once.
-
-    Attributes:
-        upright: Of the photos.
-        mirrored: Of the mirrored photos, or ``None`` to show upright ones alone.
-        augmented: Of augmented versions of the photos; each of them is shown as often as the photo itself.
-    """
-
-    upright: CachedFeatures
-    mirrored: CachedFeatures | None = None
-    augmented: tuple[CachedFeatures, ...] = ()
-
-    def read(self, chosen: Tensor, mirror: Tensor, seeds: Tensor) -> tuple[Features, None]:
-        """Return the features of photos."""
-        features = self.upright.batch(chosen.tolist())
-        if self.mirrored is not None:
-            _replace(features, self.mirrored, chosen, mirror)
-        version = seeds % (1 + len(self.augmented))
-        for number, other in enumerate(self.augmented, 1):
-            _replace(features, other, chosen, version == number)
-        return features, None
-
-
-def _replace(features: Features, cached: CachedFeatures, chosen: Tensor, where: Tensor) -> None:
-    """Put the features of another version of the chosen photos in the place of some of them, ``where [B]`` is true."""
-    if bool(where.any()):
-        other = cached.batch(chosen[where].tolist())
-        features.vector[where] = other.vector
-        if features.grid is not None and other.grid is not None:
-            features.grid[where] = other.grid
 
 
 class CaptionBatches:

@@ -105,7 +105,7 @@ class CaptionLoss(nn.Module):
         else:
             greedy = self.writer.greedy(features, len(images))
             baselines = self._rewards(greedy, list(images), phase).repeat_interleave(phase.samples)
-        return self_critical(rollout, rewards, baselines, batch.caption_length)
+        return self_critical(rollout.log_probs, rewards, baselines, batch.caption_length)
 
     def _rewards(self, rollout: Rollout, images: list[int], phase: PhaseRecipe) -> Tensor:
         if self.reward is None:

@@ -12,8 +12,7 @@ from captioner.decoders import Decoder
 from captioner.decoding import DecodingOptions, SpecialTokens, search
 from captioner.types import Features
 from training.inputs.chance import draw
-
-IMPOSSIBLE = -1e9
+from training.losses import IMPOSSIBLE
 
 
 @dataclass(frozen=True)

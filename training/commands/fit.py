@@ -1,12 +1,10 @@
 """``captioner train fit``: train a captioning model."""
 
 from argparse import ArgumentParser, Namespace
-from functools import partial
 
 from training.commands.runs import add_source, run_from
 from training.recipe import Recipe
 from training.runs.distributed import join_world
-from training.runs.start import resume, start_or_restart
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -17,4 +15,4 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Start or resume a run, alone or as one of several processes; return the exit status."""
     with join_world() as world:
-        return run_from(arguments, "fit", Recipe, partial(start_or_restart, world=world), partial(resume, world=world))
+        return run_from(arguments, "fit", Recipe, world)

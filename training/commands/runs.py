@@ -1,17 +1,17 @@
 """What the commands share that start a training run or go on with one."""
 
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from captioner.commands.output import DONE, say, warn
 from training.errors import TrainingError
 from training.recipe import read_recipe
+from training.runs.distributed import World
 from training.runs.overview import overview_text
 from training.runs.run import Run
+from training.runs.start import AnyRecipe, resume, start_or_restart
 
-T = TypeVar("T")
 STOPPED = 130  # what a shell reports of a command that SIGINT ended
 
 
@@ -23,46 +23,39 @@ def add_source(parser: ArgumentParser) -> None:
     parser.add_argument("--set", action="append", default=[], metavar="KEY.SUB=VALUE", help="replace a recipe's value")
 
 
-def run_from(
-    arguments: Namespace,
-    command: str,
-    kind: type[T],
-    start: Callable[[T], Run[Any, Any]],
-    resume: Callable[[Path], Run[Any, Any]],
-) -> int:
+def run_from(arguments: Namespace, command: str, kind: type[AnyRecipe], world: World) -> int:
     """Start or resume a run, and train; return the exit status.
 
     Args:
         arguments: Those of :func:`add_source`.
         command: Its name, for a message.
         kind: The recipe's dataclass.
-        start: From a recipe to a new run.
-        resume: From a folder to the run in it.
+        world: The processes that train together.
     """
     if arguments.resume and arguments.set:
         raise TrainingError("--set changes a recipe; a resumed run keeps its own")
     if arguments.resume:
-        trainer = resume(arguments.resume)
+        run = resume(arguments.resume, kind, world)
     else:
-        trainer = start(read_recipe(kind, arguments.recipe, arguments.set))
-    if trainer.world.leads:
-        say(overview_text(trainer.overview()))
-        for remark in trainer.remarks():
+        run = start_or_restart(read_recipe(kind, arguments.recipe, arguments.set), world)
+    if world.leads:
+        say(overview_text(run.overview()))
+        for remark in run.remarks():
             warn(remark)
     try:
-        finished = trainer.run()
+        finished = run.run()
     except KeyboardInterrupt:  # while features are made: they are kept as far as they are
         finished = False
-    if trainer.world.leads:
-        say(outcome(trainer, finished, command))
-        for remark in trainer.remarks() if finished else ():
+    if world.leads:
+        say(outcome(run, finished, command))
+        for remark in run.remarks() if finished else ():
             warn(remark)
     return DONE if finished else STOPPED
 
 
-def outcome(trainer: Run[Any, Any], finished: bool, command: str) -> str:
+def outcome(run: Run[Any], finished: bool, command: str) -> str:
     """Return the last line of a command: where the best model is, or how to go on."""
     if not finished:
-        return f"stopped; go on with: captioner train {command} --resume {trainer.folder}"
-    best = trainer.best_epoch
-    return f"finished; the best epoch is {0 if best is None else best + 1}: {trainer.best_file}"
+        return f"stopped; go on with: captioner train {command} --resume {run.folder}"
+    best = run.best_epoch
+    return f"finished; the best epoch is {0 if best is None else best + 1}: {run.best_file}"

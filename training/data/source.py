@@ -9,9 +9,9 @@ from typing import Literal
 
 from tqdm import tqdm
 
-from training.data.check.photos import look_at
 from training.data.formats.annotations import PHOTO_ENDINGS, AnnotationFile, Entry
 from training.data.formats.table import FORMATS, read_entries, unlisted_captions
+from training.data.photos import look_at
 from training.data.similar import hints, photo_hints
 from training.errors import DataError
 

@@ -1,17 +1,67 @@
 """What batches show of the photos: features while the encoder is frozen, pixels while it learns."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from torch import Tensor
 
 from captioner.model import CaptionModel
-from training.captioning.batches import FeatureSource
+from captioner.types import Features
 from training.data import CaptionedImage
 from training.inputs.features import CachedFeatures, Shown, cache_features
 from training.inputs.photos import MARGIN, AugmentedPhotos, AugmentedSource, PlainPhotos, store_photos
 
 AGAIN = "encoding photos again"
+
+
+class PhotoSource(Protocol):
+    """What a batch shows of its photos."""
+
+    def read(self, chosen: Tensor, mirror: Tensor, seeds: Tensor) -> tuple[Features | None, Tensor | None]:
+        """Return features or pixels of photos.
+
+        Args:
+            chosen: ``[B]`` positions of the photos in the training set.
+            mirror: ``[B]``, which of them to mirror left to right.
+            seeds: ``[B]`` integers, not negative, of what is random about each photo, whatever others are beside it.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class FeatureSource:
+    """Features that a frozen encoder made once.
+
+    Attributes:
+        upright: Of the photos.
+        mirrored: Of the mirrored photos, or ``None`` to show upright ones alone.
+        augmented: Of augmented versions of the photos; each of them is shown as often as the photo itself.
+    """
+
+    upright: CachedFeatures
+    mirrored: CachedFeatures | None = None
+    augmented: tuple[CachedFeatures, ...] = ()
+
+    def read(self, chosen: Tensor, mirror: Tensor, seeds: Tensor) -> tuple[Features, None]:
+        """Return the features of photos."""
+        features = self.upright.batch(chosen.tolist())
+        if self.mirrored is not None:
+            _replace(features, self.mirrored, chosen, mirror)
+        version = seeds % (1 + len(self.augmented))
+        for number, other in enumerate(self.augmented, 1):
+            _replace(features, other, chosen, version == number)
+        return features, None
+
+
+def _replace(features: Features, cached: CachedFeatures, chosen: Tensor, where: Tensor) -> None:
+    """Put the features of another version of the chosen photos in the place of some of them, ``where [B]`` is true."""
+    if bool(where.any()):
+        other = cached.batch(chosen[where].tolist())
+        features.vector[where] = other.vector
+        if features.grid is not None and other.grid is not None:
+            features.grid[where] = other.grid
 
 
 class Sources:

@@ -64,6 +64,11 @@ def uses_bfloat16(precision: str, device: torch.device) -> bool:
     return precision == "bfloat16" or (precision == "auto" and _fast_bfloat16(device))
 
 
+def autocast(precision: str, device: torch.device) -> torch.autocast:
+    """Return the context in which networks multiply in the precision of a recipe."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=uses_bfloat16(precision, device))
+
+
 def _fast_bfloat16(device: torch.device) -> bool:
     """Tell whether a device multiplies bfloat16 matrices in hardware."""
     if device.type == "cuda":

@@ -4,23 +4,22 @@ import math
 import signal
 import threading
 import time
-from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 from tqdm import tqdm
 
 from training.errors import TrainingError
 from training.recipe import RunRecipe
-from training.runs.distributed import World
 from training.runs.folder import RunFolder
 from training.runs.optim import uses_bfloat16
 from training.runs.overview import device_name
 from training.runs.state import Progress, load_run_state, save_run_state
+from training.runs.task import Task
+from training.runs.tensorboard import Board
 
 
 @contextmanager
@@ -42,42 +41,33 @@ def stop_signals() -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
-BatchT = TypeVar("BatchT")
-ModelT = TypeVar("ModelT")
+TaskT = TypeVar("TaskT", bound=Task[Any])
 
 
-class Run(Generic[BatchT, ModelT], ABC):
-    """One training run in its folder.
+class Run(Generic[TaskT]):
+    """One run of a task, in its folder.
+
+    A run is one phase or more; each is over after its epochs, or when validation has not improved for as many of them
+    as there is patience. The next one starts from the averaged weights, if there are any, with fresh moments.
 
     Args:
-        folder: Of the run; see :class:`training.runs.folder.RunFolder`.
-        training: How to learn.
-        network: Whose weights learn.
-        optimizer: What makes them learn.
-        epoch_steps: Batches of an epoch.
-        world: The processes that train together; the others than the first are silent and write nothing.
+        task: What is learnt.
+        board: Whether TensorBoard shows it.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        training: RunRecipe,
-        network: nn.Module,
-        optimizer: torch.optim.Optimizer,
-        epoch_steps: int,
-        world: World,
-    ) -> None:
-        self.folder = folder
-        self.files = RunFolder(folder)
-        self.training = training
-        self.network = network
-        self.epoch_steps = epoch_steps
-        self.optimizer = optimizer
-        self.world = world
+    def __init__(self, task: TaskT, *, board: bool = False) -> None:
+        self.task = task
+        self.training: RunRecipe = task.recipe.training
+        self.files = RunFolder(task.recipe.run_dir)
+        self.world = task.world
         self.progress = Progress()
-        self.low_precision = uses_bfloat16(training.precision, world.device)
+        self._has_board = board and self.world.leads
+        self._board: Board | None = None
 
-    piece: ClassVar[str]  # what the progress bar counts by the second
+    @property
+    def folder(self) -> Path:
+        """Where everything of the run lies."""
+        return self.files.path
 
     @property
     def state_file(self) -> Path:
@@ -93,83 +83,30 @@ class Run(Generic[BatchT, ModelT], ABC):
     def best_epoch(self) -> int | None:
         """The epoch of the best quality, the first of them if several, from 0; ``None`` before the first."""
         history = self.progress.history
-        return max(range(len(history)), key=lambda epoch: self._quality(history[epoch]), default=None)
+        return max(range(len(history)), key=lambda epoch: self.task.quality(history[epoch]), default=None)
 
     @property
-    def steps_done(self) -> int:
-        """Steps since the run's first one, at the position of the progress."""
-        return self.progress.epoch * self.epoch_steps + self.progress.position
-
-    @property
-    @abstractmethod
-    def modules(self) -> dict[str, nn.Module]:
-        """What the run state holds the weights and buffers of."""
-
-    @property
-    @abstractmethod
     def epochs(self) -> int:
-        """How many epochs the run has at most."""
-
-    @abstractmethod
-    def _learning_rates(self) -> Sequence[float]:
-        """Return the learning rate of each parameter group at the position of the progress."""
-
-    @abstractmethod
-    def _batch(self) -> BatchT:
-        """Return what to learn from at the position of the progress."""
-
-    @abstractmethod
-    def _pieces(self, batch: BatchT) -> int:
-        """Return how many pieces a batch has for all processes together, for the progress bar."""
-
-    @abstractmethod
-    def _describe(self, batch: BatchT) -> str:
-        """Name a batch, for a message."""
-
-    @abstractmethod
-    def _loss(self, batch: BatchT) -> Tensor:
-        """Return what is minimised."""
-
-    @abstractmethod
-    def _kept_model(self) -> ModelT:
-        """Return what is validated and kept, in evaluation mode."""
-
-    @abstractmethod
-    def _validate(self, model: ModelT) -> dict[str, float]:
-        """Return an epoch's validation scores."""
-
-    @abstractmethod
-    def _quality(self, entry: dict[str, float]) -> tuple[float, ...]:
-        """Return by what epochs are compared, from an entry of the history: the higher the better, the first first."""
-
-    def _told(self, entry: dict[str, float]) -> str:
-        """Return an entry of the history for people."""
-        return ", ".join(f"{key.replace('_', ' ')} {value:.4f}" for key, value in entry.items())
+        """How many epochs the run has at most: those of the phases that are over, and those of the others' recipes."""
+        progress = self.progress
+        return progress.epoch - progress.phase_epoch + sum(self.task.epochs[progress.phase :])
 
     def overview(self) -> list[tuple[str, str]]:
         """Return what the run learns from, with what and where: names and values, for people."""
-        precision = "bfloat16" if self.low_precision else "float32"
-        return [("device", f"{device_name(self.world)}, {precision}"), ("folder", str(self.folder))]
+        low_precision = uses_bfloat16(self.training.precision, self.world.device)
+        device = f"{device_name(self.world)}, {'bfloat16' if low_precision else 'float32'}"
+        return [*self.task.overview(), ("device", device), ("folder", str(self.folder))]
 
     def remarks(self) -> list[str]:
         """Return what whoever uses the best epoch's model must be warned of."""
-        return []
+        return self.task.remarks(self.progress.history)
 
-    @abstractmethod
-    def _write_best(self, model: ModelT, found: dict[str, Any]) -> None:
-        """Write the checkpoint of the best epoch.
-
-        Args:
-            model: What to write.
-            found: What to add to its provenance.
-        """
-
-    def begin(self, recipe: Any) -> None:
+    def begin(self) -> None:
         """Make the run's folder."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self.save()
         if self.world.leads:
-            self.files.write_recipe(recipe)
+            self.files.write_recipe(self.task.recipe)
         self.world.wait()
 
     def resume(self) -> None:
@@ -178,7 +115,12 @@ class Run(Generic[BatchT, ModelT], ABC):
         Raises:
             TrainingError: If there is none, or it does not fit the recipe.
         """
-        self.progress = load_run_state(self.state_file, self.modules, self.optimizer, self.world)
+        task = self.task
+        self.progress = load_run_state(self.state_file, task.modules, task.optimizer, self.world)
+
+    def save(self) -> None:
+        """Write the run state."""
+        save_run_state(self.state_file, self.task.modules, self.task.optimizer, self.progress, self.world)
 
     def run(self) -> bool:
         """Train until the last epoch, until validation stops improving, or until stopped by SIGINT or SIGTERM.
@@ -189,8 +131,15 @@ class Run(Generic[BatchT, ModelT], ABC):
         Raises:
             TrainingError: If the loss or the gradient is not a number.
         """
+        with ExitStack() as stack:
+            if self._has_board:
+                self._board = Board(self.files.board, self.progress.steps(self.task.epoch_steps))
+                stack.callback(self._board.close)
+            return self._run()
+
+    def _run(self) -> bool:
         while not self._over():
-            self._prepare()  # outside of what follows, so that a signal ends it at once
+            self.task.enter(self.progress)  # outside of what follows, so that a signal ends it at once
             with stop_signals() as stop:
                 if not self._learn(stop):
                     self.save()
@@ -201,30 +150,18 @@ class Run(Generic[BatchT, ModelT], ABC):
                 return False
         return True
 
-    def save(self) -> None:
-        """Write the run state."""
-        save_run_state(self.state_file, self.modules, self.optimizer, self.progress, self.world)
-
     def _over(self) -> bool:
-        epoch, best = self.progress.epoch, self.best_epoch
-        stale = 0 if best is None else epoch - 1 - best
-        return epoch >= self.epochs or stale >= self.training.patience
-
-    def _prepare(self) -> None:
-        """Make what an epoch learns from; what takes long goes on where it was when it is done again."""
-
-    def _after_epoch(self) -> None:
-        """Do what is due between two epochs, before the run state is saved."""
+        return self.progress.phase >= len(self.task.epochs)
 
     def _learn(self, stop: threading.Event) -> bool:
         """Go through the rest of the epoch; return False if stopped before its end."""
-        progress = self.progress
-        self.network.train()
+        task, progress = self.task, self.progress
+        task.network.train()
         saved = time.monotonic()
         title = f"epoch {progress.epoch + 1}/{self.epochs}"
         hidden = not self.world.leads
-        with tqdm(total=self.epoch_steps, initial=progress.position, desc=title, unit="batch", disable=hidden) as bar:
-            while progress.position < self.epoch_steps:
+        with tqdm(total=task.epoch_steps, initial=progress.position, desc=title, unit="batch", disable=hidden) as bar:
+            while progress.position < task.epoch_steps:
                 late = time.monotonic() - saved > 60 * self.training.save_minutes
                 stopping, saving = self.world.sums(stop.is_set(), late)  # what one process must, all of them do
                 if stopping:
@@ -232,29 +169,39 @@ class Run(Generic[BatchT, ModelT], ABC):
                 if saving:
                     self.save()
                     saved = time.monotonic()
-                batch = self._batch()
-                progress.loss_sum += self._step(batch)
+                batch = task.batch(progress)
+                progress.loss_sum += self.step(batch)
                 progress.position += 1
                 bar.update()
-                rate = (bar.format_dict["rate"] or 0) * self._pieces(batch)
-                loss = f"{progress.loss_sum / progress.position:.3f}"
-                bar.set_postfix({"loss": loss, f"{self.piece}s/s": f"{rate:.0f}"})
+                count, unit = task.pieces(batch)
+                rate = (bar.format_dict["rate"] or 0) * count
+                bar.set_postfix({"loss": f"{progress.loss_sum / progress.position:.3f}", f"{unit}/s": f"{rate:.0f}"})
         return True
 
-    def _step(self, batch: BatchT) -> float:
+    def step(self, batch: Any) -> float:
         """Learn from one batch; return its loss."""
-        for group, rate in zip(self.optimizer.param_groups, self._learning_rates(), strict=True):
+        task, optimizer, progress = self.task, self.task.optimizer, self.progress
+        rates = task.rates(progress)
+        for group, rate in zip(optimizer.param_groups, rates, strict=True):
             group["lr"] = rate
-        self.optimizer.zero_grad(set_to_none=True)
-        value = self._backward(batch)
-        self._require_number("loss", value, batch)
-        norm = float(nn.utils.clip_grad_norm_(self.network.parameters(), self.training.clip_norm))
+        optimizer.zero_grad(set_to_none=True)
+        loss = 0.0
+        for share in task.loss(batch, progress):
+            (share * self.world.size).backward()  # type: ignore[no-untyped-call]  # what several processes exchange are means
+            loss += float(share.detach())
+        [loss] = self.world.sums(loss)
+        self._require_number("loss", loss, batch)
+        norm = float(nn.utils.clip_grad_norm_(task.network.parameters(), self.training.clip_norm))
         self._require_number("norm of the gradient", norm, batch)  # else the step would spoil every weight
-        self.optimizer.step()
-        self._note(value, norm)
-        return value
+        optimizer.step()
+        if task.average is not None:
+            task.average.update_parameters(task.network)
+        if self._board is not None:
+            numbers = {"loss": loss, "gradient norm": norm, "learning rate": rates[0]}
+            self._board.step(progress.steps(task.epoch_steps), numbers)
+        return loss
 
-    def _require_number(self, what: str, value: float, batch: BatchT) -> None:
+    def _require_number(self, what: str, value: float, batch: Any) -> None:
         """Make sure that a value is finite; all processes have the same one.
 
         Raises:
@@ -262,7 +209,7 @@ class Run(Generic[BatchT, ModelT], ABC):
         """
         if math.isfinite(value):
             return
-        shown = "; ".join(self.world.gather(self._describe(batch)))
+        shown = "; ".join(self.world.gather(self.task.describe(batch)))
         epoch, number = self.progress.epoch + 1, self.progress.position + 1
         raise TrainingError(
             f"the {what} became {value} in epoch {epoch}, batch {number} ({shown}); "
@@ -270,36 +217,37 @@ class Run(Generic[BatchT, ModelT], ABC):
             "The last saved state is intact."
         )
 
-    def _note(self, loss: float, gradient_norm: float) -> None:
-        """Do what is due after a step.
-
-        Args:
-            loss: Of the batch.
-            gradient_norm: The L2 norm of its gradient before it was clipped.
-        """
-
-    def _backward(self, batch: BatchT) -> float:
-        """Compute the gradient of a batch; return its loss."""
-        loss = self._loss(batch)
-        loss.backward()  # type: ignore[no-untyped-call]
-        return float(loss.detach())
-
     def _finish_epoch(self) -> None:
-        progress = self.progress
-        model = self._kept_model()
-        scores = self._validate(model)
-        entry = {"loss": progress.loss_sum / progress.position, **scores}
-        if self.world.leads:
-            tqdm.write(f"epoch {progress.epoch + 1}: {self._told(entry)}")
-        progress.history.append(entry)
+        """Validate, keep the model if it is the best, and go on to the next epoch."""
+        task, progress = self.task, self.progress
+        scores = task.validate(progress, self._board)
+        progress.history.append({"loss": progress.loss_sum / progress.position, **scores})
         progress.position, progress.loss_sum = 0, 0.0
-        if self.best_epoch == progress.epoch - 1 and self.world.leads:
-            self._write_best(model, {"epoch": progress.epoch, "validation": scores})
-        self._after_epoch()
+        progress.phase_epoch += 1
+        if self.world.leads:
+            tqdm.write(f"epoch {progress.epoch}: {task.told(progress)}")
+            if self.best_epoch == progress.epoch - 1:
+                task.export(self.best_file, {"epoch": progress.epoch, "validation": scores})
+        if progress.phase_epoch >= task.epochs[progress.phase] or self._stale() >= self.training.patience:
+            self.end_phase()
         self.save()
         if self.world.leads:
             self.files.write_history(progress.history)
 
-    def _autocast(self) -> torch.autocast:
-        """Return the context in which networks multiply in the precision of the recipe."""
-        return torch.autocast(self.world.device.type, torch.bfloat16, enabled=self.low_precision)
+    def _stale(self) -> int:
+        """Return for how many epochs the phase has brought nothing better than its own best."""
+        history = self.progress.history
+        if not self.task.counts_patience(history):
+            return 0
+        values = [self.task.quality(entry) for entry in history[-self.progress.phase_epoch :]]
+        return len(values) - 1 - values.index(max(values))
+
+    def end_phase(self) -> None:
+        """Let the next phase start from the averaged weights, with fresh moments."""
+        task = self.task
+        if task.average is not None:
+            task.network.load_state_dict(task.average.module.state_dict())
+            task.average.begin()
+        task.optimizer.state.clear()
+        self.progress.phase += 1
+        self.progress.phase_epoch = 0

@@ -1,7 +1,7 @@
 """Everything that a run needs to go on as if it had never stopped, in one safetensors file."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -24,7 +24,7 @@ class Progress:
         loss_sum: Sum of their losses.
         history: What each finished epoch brought: its mean loss and its validation scores.
         samples: What a language model wrote after each finished epoch; empty for other models.
-        phase: The phase in work, from 0, in runs that have phases.
+        phase: The phase in work, from 0.
         phase_epoch: Epochs of it that are done.
     """
 
@@ -41,9 +41,17 @@ class Progress:
         """The epoch in work, counted from 0."""
         return len(self.history)
 
+    def steps(self, epoch_steps: int) -> int:
+        """Return how many steps the run has done, given how many an epoch has."""
+        return self.epoch * epoch_steps + self.position
+
+    def phase_steps(self, epoch_steps: int) -> int:
+        """Return how many of them are of the phase in work."""
+        return self.phase_epoch * epoch_steps + self.position
+
 
 def save_run_state(
-    path: Path, modules: dict[str, nn.Module], optimizer: torch.optim.Optimizer, progress: Progress, world: World
+    path: Path, modules: Mapping[str, nn.Module], optimizer: torch.optim.Optimizer, progress: Progress, world: World
 ) -> None:
     """Write modules, the optimizer's moments, every process's random generators and the progress; atomically.
 
@@ -63,7 +71,7 @@ def save_run_state(
 
 
 def load_run_state(
-    path: Path, modules: dict[str, nn.Module], optimizer: torch.optim.Optimizer, world: World
+    path: Path, modules: Mapping[str, nn.Module], optimizer: torch.optim.Optimizer, world: World
 ) -> Progress:
     """Restore what :func:`save_run_state` wrote.
 

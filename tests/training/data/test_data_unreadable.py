@@ -70,8 +70,8 @@ def test_a_recipe_says_what_to_do(recipe: Recipe, capsys: pytest.CaptureFixture[
         (tmp_path / f"{part}.json").write_bytes((root / f"{part}.json").read_bytes())
     values["data"] |= {"root": str(tmp_path), "unreadable": "skip", "mirror": False}
     trainer = start(from_dict(Recipe, values))
-    assert (len(trainer.bench.images), len(trainer.bench.val_images)) == (13, 4)
-    assert trainer.bench.provenance["data"]["train_images"] == 13
+    assert (len(trainer.task.bench.images), len(trainer.task.bench.val_images)) == (13, 4)
+    assert trainer.task.bench.provenance["data"]["train_images"] == 13
     assert capsys.readouterr().err.count("1 of ") == 2
     with pytest.raises(ConfigError, match=r"data\.unreadable"):
         from_dict(Recipe, values | {"data": values["data"] | {"unreadable": "ignore"}})

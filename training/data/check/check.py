@@ -20,8 +20,8 @@ from training.data.check.findings import (
     findings_of_spaces,
     findings_of_words,
 )
-from training.data.check.photos import look_at
 from training.data.check.words import Coverage, Lengths, count_words, coverage, unknown
+from training.data.photos import look_at
 from training.data.source import CaptionSource
 
 OTHER_COUNTS = (1, 2, 3, 5, 10, 20)  # values of min_count that the table compares

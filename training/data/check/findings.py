@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Literal
 
 from captioner.tokenizers.word import split_words
-from training.data.check.photos import Look
 from training.data.check.words import Coverage, Lengths
 from training.data.formats.annotations import PHOTO_ENDINGS, Entry
+from training.data.photos import Look
 from training.data.similar import hints, photo_hints
 from training.evaluation.metrics import cider_is_always_zero
 

@@ -1,13 +1,13 @@
-"""The training of a language model, by truncated back-propagation through time (Williams and Peng 1990)."""
+"""The task of a language model, by truncated back-propagation through time (Williams and Peng 1990)."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from captioner.cells import CellState
 from captioner.config import to_dict
@@ -20,10 +20,12 @@ from training.language.sampling import write_samples
 from training.language.text import Text, TextChunk, TextStreams, load_text
 from training.losses import cross_entropy
 from training.runs.distributed import World
-from training.runs.optim import adamw, one_cycle
+from training.runs.optim import adamw, autocast, one_cycle
 from training.runs.overview import parameters_row, vocabulary_row
 from training.runs.provenance import commit
-from training.runs.run import Run
+from training.runs.state import Progress
+from training.runs.task import Task
+from training.runs.tensorboard import Board
 
 
 @dataclass(frozen=True)
@@ -143,8 +145,8 @@ class CarriedState(nn.Module):
         return tuple(cast("Tensor", getattr(self, f"layer{layer}_{index}")) for index in range(size))
 
 
-class LanguageTrainer(Run[TextChunk, LanguageModel]):
-    """A run in which a decoder learns to predict a text; the best epoch is that of the lowest validation loss.
+class LanguageTask(Task[TextChunk]):
+    """A decoder learns to predict a text; the best epoch is that of the lowest validation loss.
 
     Besides the files of every run, its folder holds ``samples.txt``: what the model wrote after each epoch.
 
@@ -154,29 +156,72 @@ class LanguageTrainer(Run[TextChunk, LanguageModel]):
         world: One process, and its device.
     """
 
-    piece = "token"
-
     def __init__(self, recipe: LanguageRecipe, bench: TextBench, world: World = ALONE) -> None:
         self.recipe = recipe
         self.bench = bench
-        self.decoder = bench.decoder.to(world.device)
+        self.world = world
+        self.network = self.decoder = bench.decoder.to(world.device)
         self.memory = self.decoder.prepare_nothing(bench.streams.streams)
-        self.carried = CarriedState(self.decoder.begin(self.memory))
-        optimizer = adamw([self.decoder], recipe.training.weight_decay)
-        super().__init__(recipe.run_dir, recipe.training, self.decoder, optimizer, len(bench.streams), world)
+        self.carried = CarriedState(self.decoder.begin(self.memory))  # which the next chunk starts from
+        self.modules = {"decoder": self.decoder, "carried": self.carried}
+        self.epochs = (recipe.training.epochs,)
+        self.epoch_steps = len(bench.streams)
+        self.optimizer = adamw([self.decoder], recipe.training.weight_decay)
 
-    @property
-    def modules(self) -> dict[str, nn.Module]:
-        """What the run state holds: the weights, and the state that the next chunk starts from."""
-        return {"decoder": self.decoder, "carried": self.carried}
+    def batch(self, progress: Progress) -> TextChunk:
+        """Return the next chunk of every stream."""
+        return self.bench.streams.chunk(progress.position).to(self.world.device)
 
-    @property
-    def epochs(self) -> int:
-        """How often the text is read at most."""
-        return self.recipe.training.epochs
+    def rates(self, progress: Progress) -> list[float]:
+        """Return the same learning rate for all groups."""
+        training, total = self.recipe.training, self.recipe.training.epochs * self.epoch_steps
+        rate = training.learning_rate * one_cycle(progress.steps(self.epoch_steps), total, training.warmup)
+        return [rate] * len(self.optimizer.param_groups)
+
+    def loss(self, batch: TextChunk, progress: Progress) -> Iterator[Tensor]:  # noqa: ARG002
+        """Yield the loss of a chunk that goes on where the one before it ended, and keep its own end."""
+        state = self.carried.state if batch.start else self.decoder.begin(self.memory)
+        with autocast(self.recipe.training.precision, self.world.device):
+            run = self.decoder.teacher_force(batch.inputs, self.memory, state)
+        self.carried.keep(run.state)
+        yield cross_entropy(run.logits, batch.targets, self.bench.tokenizer.pad_id, label_smoothing=0.0)
+
+    def _kept(self, found: Mapping[str, Any]) -> LanguageModel:
+        return LanguageModel(self.decoder.eval(), self.bench.tokenizer, {**self.bench.provenance, **found})
+
+    def validate(self, progress: Progress, board: Board | None) -> dict[str, float]:  # noqa: ARG002
+        """Let the model write, and measure how likely it finds the held-out text."""
+        model = self._kept({})
+        progress.samples.append("\n\n".join(write_samples(model, self.recipe.samples)))
+        scores = likelihood_scores(model, self.bench.held_out)
+        pages = map(_page, range(1, progress.epoch + 2), [*progress.history, scores], progress.samples)
+        write_whole(self.recipe.run_dir / "samples.txt", "\n".join(pages))
+        return scores
+
+    def quality(self, entry: Mapping[str, float]) -> tuple[float, ...]:
+        """Return the validation loss, turned."""
+        return (-entry["validation_loss"],)
+
+    def export(self, path: Path, found: Mapping[str, Any]) -> None:
+        """Write the model in half precision."""
+        save_language_model(self._kept(found), path, torch.float16)
+
+    def pieces(self, batch: TextChunk) -> tuple[int, str]:
+        """Return how many tokens a chunk predicts."""
+        return batch.targets.numel(), "tokens"
+
+    def describe(self, batch: TextChunk) -> str:
+        """Say where in the text a chunk is."""
+        return f"tokens {batch.start + 1} to {batch.start + batch.targets.shape[1]} of each stream"
+
+    def told(self, progress: Progress) -> str:
+        """Return the scores, and what the model wrote."""
+        entry = progress.history[-1]
+        scores = ", ".join(f"{key.replace('_', ' ')} {value:.4f}" for key, value in entry.items())
+        return f"{scores}\n{progress.samples[-1]}\n"
 
     def overview(self) -> list[tuple[str, str]]:
-        """Return what the run learns from, with what and where."""
+        """Return what is learnt from, and with what."""
         config, bench = self.recipe.decoder, self.bench
         data = bench.provenance["data"]
         kind = bench.tokenizer.name
@@ -185,52 +230,10 @@ class LanguageTrainer(Run[TextChunk, LanguageModel]):
             vocabulary_row(bench.tokenizer),
             ("decoder", f"{config.cell}, {config.layers} x {config.hidden_size} units"),
             parameters_row(self.decoder),
-            ("epochs", f"{self.epochs}, of {self.epoch_steps:,} chunks"),
-            *super().overview(),
+            ("epochs", f"{self.recipe.training.epochs}, of {self.epoch_steps:,} chunks"),
         ]
 
-    def _learning_rates(self) -> list[float]:
-        training = self.recipe.training
-        rate = training.learning_rate * one_cycle(self.steps_done, self.epochs * self.epoch_steps, training.warmup)
-        return [rate] * len(self.optimizer.param_groups)
 
-    def _batch(self) -> TextChunk:
-        return self.bench.streams.chunk(self.progress.position).to(self.world.device)
-
-    def _pieces(self, batch: TextChunk) -> int:
-        return batch.targets.numel()
-
-    def _describe(self, batch: TextChunk) -> str:
-        return f"tokens {batch.start + 1} to {batch.start + batch.targets.shape[1]} of each stream"
-
-    def _loss(self, batch: TextChunk) -> Tensor:
-        state = self.carried.state if batch.start else self.decoder.begin(self.memory)
-        with self._autocast():
-            run = self.decoder.teacher_force(batch.inputs, self.memory, state)
-        self.carried.keep(run.state)
-        return cross_entropy(run.logits, batch.targets, self.bench.tokenizer.pad_id, label_smoothing=0.0)
-
-    def _kept_model(self) -> LanguageModel:
-        return LanguageModel(self.decoder.eval(), self.bench.tokenizer, self.bench.provenance)
-
-    def _validate(self, model: LanguageModel) -> dict[str, float]:
-        return likelihood_scores(model, self.bench.held_out)
-
-    def _quality(self, entry: dict[str, float]) -> tuple[float, ...]:
-        return (-entry["validation_loss"],)
-
-    def _write_best(self, model: LanguageModel, found: dict[str, Any]) -> None:
-        described = LanguageModel(model.decoder, model.tokenizer, {**model.provenance, **found})
-        save_language_model(described, self.best_file, torch.float16)
-
-    def _finish_epoch(self) -> None:
-        written = "\n\n".join(write_samples(self._kept_model(), self.recipe.samples))
-        self.progress.samples.append(written)
-        super()._finish_epoch()
-        tqdm.write(f"{written}\n")
-        pages = (self._page(epoch) for epoch in range(self.progress.epoch))
-        write_whole(self.folder / "samples.txt", "\n".join(pages))
-
-    def _page(self, epoch: int) -> str:
-        loss = self.progress.history[epoch]["validation_loss"]
-        return f"=== epoch {epoch + 1}, validation loss {loss:.4f} ===\n{self.progress.samples[epoch]}\n"
+def _page(number: int, entry: Mapping[str, float], samples: str) -> str:
+    """Return what an epoch's model wrote, under a title."""
+    return f"=== epoch {number}, validation loss {entry['validation_loss']:.4f} ===\n{samples}\n"

@@ -105,13 +105,13 @@ def test_a_captioning_run_starts_from_a_language_model(captioning: Recipe, tmp_p
     file = tmp_path / "language.safetensors"
     save_language_model(model, file)
     trainer = start(replace(captioning, decoder_weights=str(file)))
-    own = trainer.bench.tokenizer
-    row = members_of(trainer.model.decoder)[0].embedding.weight[own.encode("dog")[0]]
+    own = trainer.task.bench.tokenizer
+    row = members_of(trainer.task.model.decoder)[0].embedding.weight[own.encode("dog")[0]]
     assert torch.equal(row, model.decoder.embedding.weight[model.tokenizer.encode("dog")[0]])
-    provenance = trainer.bench.provenance
+    provenance = trainer.task.bench.provenance
     assert provenance["decoder_weights_sha256"] == sha256(file)
     assert "decoder_weights" not in provenance["recipe"]
-    assert "decoder_weights_sha256" not in start(replace(captioning, name="fresh")).bench.provenance
+    assert "decoder_weights_sha256" not in start(replace(captioning, name="fresh")).task.bench.provenance
 
 
 def test_decoder_weights_must_be_a_language_model(captioning: Recipe, small_checkpoint_file: Path) -> None:

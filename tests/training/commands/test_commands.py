@@ -145,8 +145,8 @@ def test_a_language_model_given_to_caption_says_so(tmp_path: Path, capsys: pytes
 def test_passes_over_the_photos_are_named(recipe: Recipe, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = replace(recipe.data, mirror=True, augmented=2)
     trainer = start(replace(recipe, data=data, cache=str(tmp_path / "cache")))
-    trainer._prepare()
-    trainer.sources.val_features()
+    trainer.task.enter(trainer.progress)
+    trainer.task.sources.val_features()
     bars = capsys.readouterr().err
     titles = [
         "encoding photos:",
@@ -164,9 +164,9 @@ def test_a_run_begins_with_a_summary(recipe: Recipe) -> None:
     rows = dict(trainer.overview())
     assert rows["photos"] == "14 to learn from, 5 to validate on"
     assert rows["captions"] == "42 to learn from, 15 to validate on"
-    assert rows["vocabulary"] == f"{len(trainer.bench.tokenizer.vocabulary)} words"
+    assert rows["vocabulary"] == f"{len(trainer.task.bench.tokenizer.vocabulary)} words"
     assert rows["encoder"] == f"mobilenet_v2, 64 pixels, weights from {recipe.encoder_weights}"
-    total = sum(parameter.numel() for parameter in trainer.model.parameters())
+    total = sum(parameter.numel() for parameter in trainer.task.model.parameters())
     assert rows["parameters"].startswith(f"{total:,} (encoder ")
     assert rows["epochs"] == "3, of 4 batches"
     assert rows["device"] in {f"cpu ({torch.get_num_threads()} thread{s}), {p}" for s in ("", "s") for p in PRECISIONS}

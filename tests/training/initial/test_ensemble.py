@@ -121,8 +121,8 @@ def test_an_ensemble_grows(small_checkpoint: Checkpoint, other: Checkpoint, tmp_
 def test_an_ensemble_learns_as_one_model(recipe: Recipe) -> None:
     model = replace(recipe.model, decoder=replace(recipe.model.decoder, members=2))
     trainer = start(replace(recipe, model=model))
-    before = [member.output.bias.clone() for member in members_of(trainer.model.decoder)]
+    before = [member.output.bias.clone() for member in members_of(trainer.task.model.decoder)]
     assert trainer.run()
-    after = members_of(trainer.model.decoder)
+    after = members_of(trainer.task.model.decoder)
     assert all(not torch.equal(old, member.output.bias) for old, member in zip(before, after, strict=True))
     assert len(members_of(load_checkpoint(trainer.best_file).model.decoder)) == 2

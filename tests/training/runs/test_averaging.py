@@ -54,18 +54,18 @@ def test_a_short_run_keeps_what_it_has_learnt(recipe: Recipe, epochs: int) -> No
     """After 4 or 16 steps an average over about 1000 of them is nearer to where the weights are than to their start."""
     phase = PhaseRecipe(epochs=epochs, learning_rate=0.01, schedule="constant", warmup=0.0)
     trainer = start(replace(recipe, training=replace(recipe.training, average=0.999, phases=(phase,))))
-    fresh = [parameter.clone() for parameter in trainer.model.parameters()]
+    fresh = [parameter.clone() for parameter in trainer.task.model.parameters()]
     seen: dict[str, float] = {}
-    finish = trainer._after_epoch
+    finish = trainer.end_phase
 
     def look() -> None:
-        assert trainer.average is not None
-        seen["now"] = distance(trainer.average.module, trainer.model)
-        pairs = zip(trainer.average.module.parameters(), fresh, strict=True)
+        assert trainer.task.average is not None
+        seen["now"] = distance(trainer.task.average.module, trainer.task.model)
+        pairs = zip(trainer.task.average.module.parameters(), fresh, strict=True)
         seen["start"] = sum((one - other).detach().square().sum().item() for one, other in pairs) ** 0.5
         finish()
 
-    trainer._after_epoch = look  # type: ignore[method-assign]
+    trainer.end_phase = look  # type: ignore[method-assign]
     trainer.run()
     assert seen["now"] < 0.5 * seen["start"]
 
@@ -75,17 +75,17 @@ def test_each_phase_counts_its_own_steps(recipe: Recipe, monkeypatch: pytest.Mon
     """However long the first phase was, the second's average follows its weights from the first step on."""
     phase = PhaseRecipe(epochs=1, learning_rate=0.01)
     trainer = start(replace(recipe, training=replace(recipe.training, average=0.999, phases=(phase, phase))))
-    learn: Any = trainer._step
+    learn: Any = trainer.step
     counts: list[tuple[int, int]] = []
 
     def step(batch: Any) -> float:
         value: float = learn(batch)
-        assert trainer.average is not None
-        counts.append((trainer.progress.phase, int(trainer.average.n_averaged)))
+        assert trainer.task.average is not None
+        counts.append((trainer.progress.phase, int(trainer.task.average.n_averaged)))
         if counts[-1][1] == 1:
-            assert distance(trainer.average.module, trainer.model) == 0
+            assert distance(trainer.task.average.module, trainer.task.model) == 0
         return value
 
-    monkeypatch.setattr(trainer, "_step", step)
+    monkeypatch.setattr(trainer, "step", step)
     trainer.run()
-    assert counts == [(phase, step) for phase in (0, 1) for step in range(1, trainer.epoch_steps + 1)]
+    assert counts == [(phase, step) for phase in (0, 1) for step in range(1, trainer.task.epoch_steps + 1)]

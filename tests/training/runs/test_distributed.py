@@ -12,7 +12,7 @@ from training.commands import fit, fit_concepts, fit_text
 from training.errors import TrainingError
 from training.runs.distributed import World, join_world, lone_world
 
-COMMANDS = [(fit, "start_or_restart"), (fit_concepts, "start_concepts"), (fit_text, "start_text")]
+COMMANDS = [fit, fit_concepts, fit_text]
 
 
 @pytest.fixture
@@ -36,19 +36,18 @@ def test_without_a_gpu_it_is_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("source", ["recipe", "resume"])
-@pytest.mark.parametrize(("command", "start"), COMMANDS)
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_run_computes_there(
-    command: ModuleType, start: str, source: str, gpu: torch.device, monkeypatch: pytest.MonkeyPatch
+    command: ModuleType, source: str, gpu: torch.device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class AskedError(Exception):
         pass
 
-    def begin(_: Any, world: World) -> None:
-        raise AskedError(world.device)
+    def begin(*arguments: Any) -> None:
+        raise AskedError(arguments[-1].device)
 
     monkeypatch.setattr("training.commands.runs.read_recipe", lambda *_: None)
-    resume = "resume" if command is fit else start.replace("start", "resume")
-    monkeypatch.setattr(command, start if source == "recipe" else resume, begin)
+    monkeypatch.setattr(f"training.commands.runs.{'start_or_restart' if source == 'recipe' else 'resume'}", begin)
     arguments = Namespace(recipe=None, resume=None, set=[])
     setattr(arguments, source, Path("x"))
     with pytest.raises(AskedError, match="cuda") as asked:

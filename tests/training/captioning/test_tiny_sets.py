@@ -10,12 +10,12 @@ import pytest
 
 from captioner.types import Caption
 from training.__main__ import main
-from training.captioning.trainer import Trainer
 from training.commands import runs
 from training.evaluation import evaluate as evaluating
 from training.evaluation.metrics import cider_is_always_zero, score_captions
 from training.phase import PhaseRecipe
 from training.recipe import Recipe
+from training.runs.run import Run
 from training.runs.start import start
 
 pytestmark = pytest.mark.slow
@@ -49,16 +49,16 @@ def test_whether_cider_can_be_anything_but_zero_is_told_as_the_metric_has_it(
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch, recipe: Recipe) -> Callable[..., Trainer]:
+def told(monkeypatch: pytest.MonkeyPatch, recipe: Recipe) -> Callable[..., Run[Any]]:
     """Return what makes a run whose epochs bring the scores that are given, and learn nothing."""
 
-    def make(*entries: dict[str, float], patience: int = 2, average: float = 0.0) -> Trainer:
+    def make(*entries: dict[str, float], patience: int = 2, average: float = 0.0) -> Run[Any]:
         phase = PhaseRecipe(epochs=len(entries), learning_rate=0.0)
         training = replace(recipe.training, phases=(phase,), patience=patience, average=average)
         trainer = start(replace(recipe, training=training, data=replace(recipe.data, mirror=False)))
         rest = iter(entries)
-        monkeypatch.setattr(trainer, "_validate", lambda _: next(rest))
-        monkeypatch.setattr(trainer, "_step", lambda _: 1.0)
+        monkeypatch.setattr(trainer.task, "validate", lambda *_: next(rest))
+        monkeypatch.setattr(trainer, "step", lambda _: 1.0)
         return trainer
 
     return make
@@ -74,22 +74,22 @@ def told(monkeypatch: pytest.MonkeyPatch, recipe: Recipe) -> Callable[..., Train
     ],
 )
 def test_other_scores_decide_where_cider_is_equal(
-    told: Callable[..., Trainer], entries: list[dict[str, float]], best: int
+    told: Callable[..., Run[Any]], entries: list[dict[str, float]], best: int
 ) -> None:
     trainer = told(*entries, patience=9)
     assert trainer.run()
     assert trainer.best_epoch == best - 1
 
 
-def test_the_loss_decides_where_no_score_does(told: Callable[..., Trainer], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_loss_decides_where_no_score_does(told: Callable[..., Run[Any]], monkeypatch: pytest.MonkeyPatch) -> None:
     trainer = told(scores(0), scores(0), scores(0))
     losses = {0: 3.0, 1: 1.0, 2: 2.0}
-    monkeypatch.setattr(trainer, "_step", lambda _: losses[trainer.progress.epoch])
+    monkeypatch.setattr(trainer, "step", lambda _: losses[trainer.progress.epoch])
     trainer.run()
     assert trainer.best_epoch == 1
 
 
-def test_no_patience_is_spent_before_the_first_word(told: Callable[..., Trainer]) -> None:
+def test_no_patience_is_spent_before_the_first_word(told: Callable[..., Run[Any]]) -> None:
     trainer = told(*[scores(0)] * 5, scores(0.1), scores(0), scores(0), *[scores(0)] * 5, patience=2)
     trainer.run()
     assert trainer.progress.epoch == 8  # five without a word, the best, and two that bring nothing
@@ -112,8 +112,8 @@ def test_one_validation_photo_is_told_of_and_patience_goes_by_rouge(
     phase = PhaseRecipe(epochs=9, learning_rate=0.0)
     trainer = start(replace(recipe, training=replace(recipe.training, phases=(phase,), patience=1)))
     rest = iter([scores(0), scores(0), scores(0, 0.3), scores(0, 0.2)])
-    monkeypatch.setattr(trainer, "_validate", lambda _: next(rest))
-    monkeypatch.setattr(trainer, "_step", lambda _: 1.0)
+    monkeypatch.setattr(trainer.task, "validate", lambda *_: next(rest))
+    monkeypatch.setattr(trainer, "step", lambda _: 1.0)
     assert "CIDEr over these photos can only be 0" in trainer.remarks()[0]
     trainer.run()
     assert trainer.best_epoch == 2
@@ -157,7 +157,7 @@ def empty_captions(*arguments: Any) -> list[Caption]:
 def test_a_model_that_says_nothing_is_a_warning(
     recipe: Recipe, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("training.captioning.trainer.best_captions", empty_captions)
+    monkeypatch.setattr("training.captioning.task.best_captions", empty_captions)
     assert main(["fit", *recipe_file(recipe, tmp_path)]) == 0
     out, err = capsys.readouterr()
     assert "WARNING: all 5 captions are empty" in err
@@ -174,9 +174,9 @@ def test_evaluate_warns_of_a_model_that_says_nothing(
     assert "WARNING: All captions are empty: small says nothing of any photo." in capsys.readouterr().err
 
 
-def test_a_run_that_learnt_has_no_remarks(told: Callable[..., Trainer]) -> None:
+def test_a_run_that_learnt_has_no_remarks(told: Callable[..., Run[Any]]) -> None:
     trainer = told(scores(0.2, 0.4, 0.1))
     trainer.run()
     assert trainer.remarks() == []
     assert runs.outcome(trainer, True, "fit").startswith("finished; the best epoch is 1")
-    assert "CIDEr 20.00, ROUGE-L 40.00, BLEU-1 10.00" in trainer._told({"loss": 3.0, **scores(0.2, 0.4, 0.1)})
+    assert "CIDEr 20.00, ROUGE-L 40.00, BLEU-1 10.00" in trainer.task.told(trainer.progress)

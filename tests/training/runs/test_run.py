@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,17 +12,17 @@ from captioner.checkpoint import load_checkpoint
 from captioner.errors import CaptionerError
 from tests.stopping import stop_after
 from training.captioning.batches import Batch
-from training.captioning.trainer import Trainer
 from training.errors import TrainingError
 from training.phase import PhaseRecipe
 from training.recipe import Recipe
+from training.runs.run import Run
 from training.runs.start import resume, start
 
 pytestmark = pytest.mark.slow
 
 
-def weights(trainer: Trainer) -> dict[str, torch.Tensor]:
-    return {f"{m}.{n}": v for m, module in trainer.modules.items() for n, v in module.state_dict().items()}
+def weights(trainer: Run[Any]) -> dict[str, torch.Tensor]:
+    return {f"{m}.{n}": v for m, module in trainer.task.modules.items() for n, v in module.state_dict().items()}
 
 
 @pytest.mark.parametrize("average", [0.0, 0.8])
@@ -37,7 +38,7 @@ def test_stopped_and_resumed_equals_never_stopped(
     assert not stopped.run()
     torch.manual_seed(99)  # whatever random numbers others drew
     resumed = resume(recipe.run_dir)
-    assert resumed.progress.epoch * len(resumed.batches) + resumed.progress.position == steps
+    assert resumed.progress.epoch * len(resumed.task.batches) + resumed.progress.position == steps
     assert resumed.run()
     assert resumed.progress == straight.progress
     for name, value in weights(straight).items():
@@ -51,14 +52,14 @@ def test_a_killed_run_goes_on_from_its_last_save(recipe: Recipe, monkeypatch: py
     straight = start(replace(recipe, name="straight"))
     straight.run()
     killed = start(recipe)
-    learn = killed._step
+    learn = killed.step
 
     def step(batch: list[Batch]) -> float:
         if killed.progress.epoch == 1 and killed.progress.position == 2:
             raise MemoryError
         return learn(batch)
 
-    monkeypatch.setattr(killed, "_step", step)
+    monkeypatch.setattr(killed, "step", step)
     with pytest.raises(MemoryError):
         killed.run()
     resumed = resume(recipe.run_dir)
@@ -96,8 +97,8 @@ def test_it_stops_when_validation_no_longer_improves(recipe: Recipe, monkeypatch
         )
     )
     found = {"cider": 0.1, "rouge_l": 0.2, **{f"bleu_{order}": 0.1 for order in range(1, 5)}}
-    monkeypatch.setattr(trainer, "_validate", lambda _: found)
-    monkeypatch.setattr(trainer, "_step", lambda _: 1.0)
+    monkeypatch.setattr(trainer.task, "validate", lambda *_: found)
+    monkeypatch.setattr(trainer, "step", lambda _: 1.0)
     assert trainer.run()
     assert trainer.progress.epoch == 3  # the first is the best, two more bring nothing
 
@@ -110,7 +111,7 @@ def test_a_run_is_not_overwritten(recipe: Recipe) -> None:
 
 def test_a_loss_that_is_no_number_names_its_batch(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
     trainer = start(recipe)
-    monkeypatch.setattr(trainer, "_loss", lambda _: torch.tensor(float("nan"), requires_grad=True))
+    monkeypatch.setattr(trainer.task, "loss", lambda *_: [torch.tensor(float("nan"), requires_grad=True)])
     with pytest.raises(TrainingError, match=r"the loss became nan in epoch 1, batch 1 \(images 10\d\d"):
         trainer.run()
     assert resume(recipe.run_dir).progress.position == 0
@@ -120,8 +121,8 @@ def test_a_gradient_that_is_no_number_spoils_no_weight(recipe: Recipe) -> None:
     """The loss is a number; clipped by an infinite norm, the gradient would be none, and then every weight."""
     trainer = start(recipe)
     before = {name: value.clone() for name, value in weights(trainer).items()}
-    [first, *_] = trainer.model.decoder.parameters()
-    first.register_hook(lambda gradient: torch.full_like(gradient, float("inf")))  # type: ignore[no-untyped-call]
+    [first, *_] = trainer.task.model.decoder.parameters()
+    first.register_hook(lambda gradient: torch.full_like(gradient, float("inf")))
     told = r"the norm of the gradient became (inf|nan) in epoch 1, batch 1 \(images 10\d\d.*\); .*lower learning rate"
     with pytest.raises(TrainingError, match=told):
         trainer.run()

@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from captioner.decoding import SpecialTokens
-from training.captioning.rollout import Rollout
 from training.losses import attention_penalty, cross_entropy, mean_of_others, scheduled_inputs, self_critical
 from training.runs.optim import one_cycle
 
@@ -67,11 +66,11 @@ def test_self_critical_gradient_is_that_of_the_expected_reward() -> None:
     (exact,) = torch.autograd.grad((logits.softmax(0) * worth).sum(), logits)
     each, images = 5, 40_000
     drawn = torch.multinomial(logits.detach().softmax(0), each * images, replacement=True)
-    rollout = Rollout(drawn[:, None], logits.log_softmax(0)[drawn][:, None], torch.ones(len(drawn), 1).bool())
+    log_probs = logits.log_softmax(0)[drawn][:, None]
     length = 0.5  # of people's captions
     rewards = worth[drawn]
     for baselines in (mean_of_others(rewards, each), torch.full_like(rewards, 2.0)):
-        (found,) = torch.autograd.grad(self_critical(rollout, rewards, baselines, length), logits, retain_graph=True)
+        (found,) = torch.autograd.grad(self_critical(log_probs, rewards, baselines, length), logits, retain_graph=True)
         torch.testing.assert_close(-length * found, exact, atol=0.03, rtol=0)
 
 
@@ -88,8 +87,8 @@ def test_self_critical_gradient_is_that_of_the_expected_reward_of_captions_of_an
     counts = 1000 * chances.detach()  # how often each is drawn of a thousand times
     parts = []
     for row, count in enumerate(counts):
-        rollout = Rollout(tokens[[row]], log_p[tokens[[row]]] * written[[row]], written[[row]])
-        parts.append(count / 1000 * self_critical(rollout, rewards[[row]], torch.tensor([1.5]), length=2.0))
+        log_probs = log_p[tokens[[row]]] * written[[row]]
+        parts.append(count / 1000 * self_critical(log_probs, rewards[[row]], torch.tensor([1.5]), length=2.0))
     (found,) = torch.autograd.grad(torch.stack(parts).sum(), logits)
     torch.testing.assert_close(-2.0 * found, exact)
 

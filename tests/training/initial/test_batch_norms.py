@@ -14,7 +14,7 @@ from captioner.types import Features
 from tests.networks import calibrate, draw_weights
 from training.captioning.setup import set_up
 from training.concepts.recipe import ConceptRecipe
-from training.concepts.trainer import set_up_concepts
+from training.concepts.task import set_up_concepts
 from training.initial.batch_norms import folded, restore_norms
 from training.phase import PhaseRecipe
 from training.recipe import DataRecipe, Recipe

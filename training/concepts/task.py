@@ -1,12 +1,12 @@
-"""The training of an encoder to see concepts."""
+"""The task of concepts: an encoder learns to see what words people use of a photo."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
@@ -22,10 +22,12 @@ from training.initial.pretrained import RANDOM, start_encoder
 from training.inputs.photos import MARGIN, AugmentedSource, PlainPhotos, store_photos
 from training.runs.averaging import MovingAverage
 from training.runs.distributed import World
-from training.runs.optim import adamw, one_cycle
+from training.runs.optim import adamw, autocast, one_cycle
 from training.runs.overview import data_rows, parameters_row, weights_name
 from training.runs.provenance import captions_provenance, commit, public_recipe, weights_sha256
-from training.runs.run import Run
+from training.runs.state import Progress
+from training.runs.task import Task
+from training.runs.tensorboard import Board
 
 
 @dataclass(frozen=True)
@@ -95,8 +97,8 @@ VALIDATION_BATCH = 32
 ALONE = World()
 
 
-class ConceptTrainer(Run[Batch, ConceptModel]):
-    """A run in which an encoder learns to see concepts; the best epoch is that of the highest mean average precision.
+class ConceptTask(Task[Batch]):
+    """An encoder learns to see concepts; the best epoch is that of the highest mean average precision.
 
     The loss is the cross-entropy of all concepts of a photo, summed, as a mean over photos.
 
@@ -106,16 +108,16 @@ class ConceptTrainer(Run[Batch, ConceptModel]):
         world: One process, and its device.
     """
 
-    piece = "photo"
-
     def __init__(self, recipe: ConceptRecipe, bench: ConceptBench, world: World = ALONE) -> None:
         self.recipe = recipe
         self.bench = bench
+        self.world = world
         training = recipe.training
-        self.learner = bench.network.to(world.device)
-        encoder = self.learner.encoder.to(memory_format=torch.channels_last)  # a third faster to learn on CPUs
+        self.network: ConceptNetwork = bench.network.to(world.device)
+        encoder = self.network.encoder.to(memory_format=torch.channels_last)  # a third faster to learn on CPUs
         encoder.fine_tune(training.encoder_stage, training.freeze_norms)
-        self.average = MovingAverage(self.learner, training.average, buffers=True)
+        self.average: MovingAverage = MovingAverage(self.network, training.average, buffers=True)
+        self.modules = {"network": self.network, "average": self.average}
         paths = [image.path for image in bench.images]
         store = store_photos(paths, round(recipe.image.size * MARGIN), Path(recipe.cache).expanduser())
         self.source = AugmentedSource(store, recipe.image)
@@ -126,94 +128,82 @@ class ConceptTrainer(Run[Batch, ConceptModel]):
             max_tokens=recipe.data.max_tokens,
             seed=recipe.seed,
         )
+        self.epochs = (training.epochs,)
+        self.epoch_steps = len(self.batches)
         self._rows = {image.image_id: row for row, image in enumerate(bench.images)}
-        optimizer = adamw([self.learner.classifier, encoder], training.weight_decay)
-        super().__init__(recipe.run_dir, training, self.learner, optimizer, len(self.batches), world)
+        self.optimizer = adamw([self.network.classifier, encoder], training.weight_decay)
 
-    @property
-    def modules(self) -> dict[str, nn.Module]:
-        """What the run state holds the weights of."""
-        return {"network": self.learner, "average": self.average}
+    def batch(self, progress: Progress) -> Batch:
+        """Return augmented photos."""
+        return self.batches.batch(self.source, progress.epoch, progress.position)
 
-    @property
-    def epochs(self) -> int:
-        """How often every photo is shown at most."""
-        return self.recipe.training.epochs
-
-    def _learning_rates(self) -> list[float]:
+    def rates(self, progress: Progress) -> list[float]:
+        """Return the learning rates of the classifier's two groups, and of the encoder's."""
         training = self.recipe.training
-        share = one_cycle(self.steps_done, self.epochs * self.epoch_steps, training.warmup)
+        share = one_cycle(progress.steps(self.epoch_steps), training.epochs * self.epoch_steps, training.warmup)
         return [share * training.learning_rate] * 2 + [share * training.encoder_learning_rate] * 2
 
-    def _batch(self) -> Batch:
-        return self.batches.batch(self.source, self.progress.epoch, self.progress.position)
-
-    def _pieces(self, batch: Batch) -> int:
-        return len(batch.image_ids)
-
-    def _describe(self, batch: Batch) -> str:
-        return f"images {', '.join(map(str, batch.image_ids))}"
-
-    def _loss(self, batch: Batch) -> Tensor:
+    def loss(self, batch: Batch, progress: Progress) -> Iterator[Tensor]:  # noqa: ARG002
+        """Yield the loss, the same at every position."""
         if batch.pixels is None:
             raise RuntimeError("the batch shows features in place of photos")
         device = self.world.device
         targets = self.bench.targets[[self._rows[image] for image in batch.image_ids]].to(device)
-        with self._autocast():
-            scores = self.learner(batch.pixels.to(device))
-        return F.binary_cross_entropy_with_logits(scores, targets, reduction="sum") / len(targets)
+        with autocast(self.recipe.training.precision, device):
+            scores = self.network(batch.pixels.to(device))
+        yield F.binary_cross_entropy_with_logits(scores, targets, reduction="sum") / len(targets)
 
-    def _step(self, batch: Batch) -> float:
-        """Learn from one batch; return its loss."""
-        value = super()._step(batch)
-        self.average.update_parameters(self.learner)
-        return value
-
-    def _kept_model(self) -> ConceptModel:
-        network = cast("ConceptNetwork", self.average.module)
-        return ConceptModel(network.eval(), self.bench.words, self.bench.provenance)
+    def _kept(self) -> ConceptNetwork:
+        return cast("ConceptNetwork", self.average.module).eval()
 
     @torch.inference_mode()
-    def _validate(self, model: ConceptModel) -> dict[str, float]:
+    def validate(self, progress: Progress, board: Board | None) -> dict[str, float]:  # noqa: ARG002
+        """Look for the concepts in the validation photos."""
         paths = [image.path for image in self.bench.val_images]
-        photos = PlainPhotos(paths, self.recipe.image)
+        photos, network, device = PlainPhotos(paths, self.recipe.image), self._kept(), self.world.device
         starts = tqdm(range(0, len(paths), VALIDATION_BATCH), desc="validating", unit="batch")
-        with self._autocast():
-            scores = [
-                model.network(photos.pixels(start, start + VALIDATION_BATCH).to(self.world.device)).cpu()
-                for start in starts
-            ]
+        with autocast(self.recipe.training.precision, device):
+            scores = [network(photos.pixels(start, start + VALIDATION_BATCH).to(device)).cpu() for start in starts]
         return {"mean_average_precision": mean_average_precision(torch.cat(scores), self.bench.val_present)}
 
-    def _quality(self, entry: dict[str, float]) -> tuple[float, ...]:
+    def quality(self, entry: Mapping[str, float]) -> tuple[float, ...]:
+        """Return the precision, and then the loss."""
         return entry["mean_average_precision"], -entry["loss"]
 
-    def _told(self, entry: dict[str, float]) -> str:
+    def export(self, path: Path, found: Mapping[str, Any]) -> None:
+        """Write the averaged encoder and its classifier."""
+        save_concepts(ConceptModel(self._kept(), self.bench.words, {**self.bench.provenance, **found}), path)
+
+    def pieces(self, batch: Batch) -> tuple[int, str]:
+        """Return how many photos a batch has."""
+        return len(batch.image_ids), "photos"
+
+    def describe(self, batch: Batch) -> str:
+        """Name the images."""
+        return f"images {', '.join(map(str, batch.image_ids))}"
+
+    def told(self, progress: Progress) -> str:
+        """Return the loss, and the precision as a percentage."""
+        entry = progress.history[-1]
         return f"loss {entry['loss']:.4f}, mean average precision {100 * entry['mean_average_precision']:.2f}"
 
     def overview(self) -> list[tuple[str, str]]:
-        """Return what the run learns from, with what and where."""
-        recipe, learner = self.recipe, self.learner
+        """Return what is learnt from, and with what."""
+        recipe, network = self.recipe, self.network
         weights = weights_name(recipe.encoder_weights)
         return [
             *data_rows(self.bench.images, self.bench.val_images),
             ("concepts", f"{len(self.bench.words):,} words"),
             ("encoder", f"{recipe.encoder.name}, {recipe.image.size} pixels, {weights}"),
-            parameters_row(learner, (("encoder", learner.encoder), ("classifier", learner.classifier))),
-            ("epochs", f"{self.epochs}, of {self.epoch_steps:,} batches"),
-            *super().overview(),
+            parameters_row(network, (("encoder", network.encoder), ("classifier", network.classifier))),
+            ("epochs", f"{recipe.training.epochs}, of {self.epoch_steps:,} batches"),
         ]
 
-    def remarks(self) -> list[str]:
+    def remarks(self, history: Sequence[Mapping[str, float]]) -> list[str]:
         """Return whether no epoch's precision was above 0."""
-        history = self.progress.history
         if not history or any(entry["mean_average_precision"] > 0 for entry in history):
             return []
         return [
             "the mean average precision was 0 in every epoch, so that the loss decided which one is kept; "
             "more validation photos are needed, a concept counts if at least 5 of them have it"
         ]
-
-    def _write_best(self, model: ConceptModel, found: dict[str, Any]) -> None:
-        described = ConceptModel(model.network, model.words, {**model.provenance, **found})
-        save_concepts(described, self.best_file)

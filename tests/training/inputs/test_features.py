@@ -19,12 +19,13 @@ from captioner.images import ImageTransform, read_image
 from captioner.model import CaptionModel
 from captioner.tokenizers import WordTokenizer
 from tests.pictures import noise_image
-from training.captioning.batches import Batch, CaptionBatches, FeatureSource
+from training.captioning.batches import Batch, CaptionBatches
 from training.data import CaptionedImage, load_captioned_images
 from training.errors import DataError
 from training.inputs import features as module
 from training.inputs.features import CachedFeatures, cache_features
 from training.inputs.photos import PlainPhotos
+from training.inputs.sources import FeatureSource
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,6 @@ from captioner.checkpoint import load_checkpoint
 from captioner.config import ImageConfig
 from captioner.encoders import ENCODERS
 from training.captioning.setup import set_up
-from training.concepts.fit import start_concepts
 from training.concepts.recipe import ConceptLearningRecipe, ConceptRecipe, WordsRecipe
 from training.errors import DataError
 from training.initial.pretrained import start_encoder
@@ -31,14 +30,14 @@ def with_encoder(recipe: Recipe, encoder_name: str, **changes: Any) -> Recipe:
 
 def test_tiny_learns_to_caption(recipe: Recipe) -> None:
     trainer = start(with_encoder(recipe, "tiny", name="random"))
-    before = {name: value.clone() for name, value in trainer.model.encoder.state_dict().items()}
+    before = {name: value.clone() for name, value in trainer.task.model.encoder.state_dict().items()}
     assert trainer.run()
     losses = [entry["loss"] for entry in trainer.progress.history]
     assert losses[-1] < losses[0]
     provenance = load_checkpoint(trainer.best_file).provenance
     assert provenance["encoder_weights"] == "random"
     assert len(provenance["encoder_weights_sha256"]) == 64
-    again = resume(trainer.folder).model.encoder.state_dict()
+    again = resume(trainer.folder).task.model.encoder.state_dict()
     assert all(torch.equal(again[name], value) for name, value in before.items())
     other = set_up(with_encoder(recipe, "tiny", seed=2)).model.encoder.state_dict()
     assert not all(torch.equal(other[name], value) for name, value in before.items())
@@ -55,8 +54,8 @@ def test_concepts_can_be_learnt_from_random_weights(recipe: Recipe) -> None:
     concepts = ConceptRecipe(
         "c", recipe.data, encoder=encoder, image=ImageConfig(64), words=words, training=training, **told
     )
-    trainer = start_concepts(concepts)
-    assert trainer.bench.provenance["encoder_weights"] == "random"
+    trainer = start(concepts)
+    assert trainer.task.bench.provenance["encoder_weights"] == "random"
     assert trainer.run()
     assert ("encoder", "tiny, 64 pixels, random weights") in trainer.overview()
 

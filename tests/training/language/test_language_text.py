@@ -11,13 +11,13 @@ from captioner.errors import ConfigError, OptionError
 from captioner.tokenizers import WordTokenizer
 from tests.language_models import RHYME, random_model, step_through, text_recipe
 from training.errors import DataError
-from training.language import trainer as likelihood
+from training.language import task as likelihood
 from training.language.recipe import LanguageRecipe, TextRecipe
 from training.language.text import TextStreams, load_text
 from training.recipe import TokenizerRecipe, read_recipe
 from training.runs.folder import RunFolder
 
-RECIPE = Path(__file__).parents[2] / "training" / "recipes" / "austen.toml"
+RECIPE = Path(__file__).parents[3] / "training" / "recipes" / "austen.toml"
 BOS = 1
 
 

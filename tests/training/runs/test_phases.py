@@ -39,41 +39,46 @@ def test_phases_resume_exactly(recipe: Recipe, monkeypatch: pytest.MonkeyPatch, 
     resumed = resume(recipe.run_dir)
     assert resumed.run()
     assert resumed.progress == straight.progress
-    for ours, theirs in zip(resumed.modules.values(), straight.modules.values(), strict=True):
+    for ours, theirs in zip(resumed.task.modules.values(), straight.task.modules.values(), strict=True):
         for (name, value), other in zip(ours.state_dict().items(), theirs.state_dict().values(), strict=True):
             assert torch.equal(value, other), name
 
 
 def test_only_a_tuning_phase_changes_the_encoder(recipe: Recipe) -> None:
     trainer = start(with_phases(recipe, TEACH, average=0.0))
-    before = {name: value.clone() for name, value in trainer.model.encoder.state_dict().items()}
+    before = {name: value.clone() for name, value in trainer.task.model.encoder.state_dict().items()}
     trainer.run()
-    for name, value in trainer.model.encoder.state_dict().items():
+    for name, value in trainer.task.model.encoder.state_dict().items():
         assert torch.equal(value, before[name]), name
     tuned = start(with_phases(replace(recipe, name="tuned"), TUNE, average=0.0))
     tuned.run()
-    stages = tuned.model.encoder.parts()
+    stages = tuned.task.model.encoder.parts()
     frozen = {id(p) for stage in ("stride2", "stride4", "stride8") for m in stages[stage] for p in m.parameters()}
-    for name, parameter in tuned.model.encoder.named_parameters():
+    for name, parameter in tuned.task.model.encoder.named_parameters():
         assert torch.equal(parameter, before[name]) == (id(parameter) in frozen), name
-    for name, value in tuned.model.encoder.named_buffers():
+    for name, value in tuned.task.model.encoder.named_buffers():
         assert torch.equal(value, before[name]), name  # batch norms keep their statistics
 
 
 def test_a_phase_starts_from_the_average_of_the_one_before(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
     trainer = start(with_phases(recipe, TEACH, CRITICISE))
     seen: list[tuple[dict[str, torch.Tensor], dict[str, torch.Tensor], int]] = []
-    end = trainer._end_phase
+    end = trainer.end_phase
 
     def watch() -> None:
-        assert trainer.average is not None
-        averaged = {name: value.clone() for name, value in trainer.average.module.state_dict().items()}
+        assert trainer.task.average is not None
+        task = trainer.task
+        averaged = {name: value.clone() for name, value in task.average.module.state_dict().items()}
         end()
         seen.append(
-            (averaged, {n: v.clone() for n, v in trainer.model.state_dict().items()}, len(trainer.optimizer.state))
+            (
+                averaged,
+                {n: v.clone() for n, v in trainer.task.model.state_dict().items()},
+                len(trainer.task.optimizer.state),
+            )
         )
 
-    monkeypatch.setattr(trainer, "_end_phase", watch)
+    monkeypatch.setattr(trainer, "end_phase", watch)
     trainer.run()
     averaged, started, moments = seen[0]
     assert moments == 0
@@ -95,21 +100,21 @@ def test_self_critical_training_raises_the_reward(recipe: Recipe) -> None:
         replace(with_phases(recipe, phase, average=0.0, patience=20), model=replace(recipe.model, decoder=decoder))
     )
     torch.nn.init.zeros_(
-        members_of(trainer.model.decoder)[0].output.bias
+        members_of(trainer.task.model.decoder)[0].output.bias
     )  # not even the frequencies of words are known
-    trainer._prepare()
+    trainer.task.enter(trainer.progress)
 
     def reward() -> float:
-        assert trainer.source is not None
+        assert trainer.task.source is not None
         with torch.no_grad():
             found = []
-            for position in range(trainer.epoch_steps):
-                batch = trainer.batches.batch(trainer.source, 0, position)
+            for position in range(trainer.task.epoch_steps):
+                batch = trainer.task.batches.batch(trainer.task.source, 0, position)
                 assert batch.features is not None
-                memory = trainer.model.decoder.prepare(batch.features)
-                rollout = trainer.loss.writer.sample(memory, len(batch.image_ids), 20)
+                memory = trainer.task.model.decoder.prepare(batch.features)
+                rollout = trainer.task.caption_loss.writer.sample(memory, len(batch.image_ids), 20)
                 images = [image for image in batch.image_ids for _ in range(20)]
-                found.append(float(trainer.loss._rewards(rollout, images, phase).mean()))
+                found.append(float(trainer.task.caption_loss._rewards(rollout, images, phase).mean()))
         return sum(found) / len(found)
 
     before = reward()
@@ -136,17 +141,17 @@ def test_impossible_phases_are_refused(options: dict[str, Any], message: str) ->
 def test_a_phase_may_have_a_dropout_of_its_own(recipe: Recipe) -> None:
     trainer = start(with_phases(recipe, replace(TEACH, dropout=0.05), TEACH))
     for expected in (0.05, recipe.model.decoder.dropout):
-        trainer._prepare()
-        found = {module.p for module in trainer.model.decoder.modules() if isinstance(module, torch.nn.Dropout)}
+        trainer.task.enter(trainer.progress)
+        found = {module.p for module in trainer.task.model.decoder.modules() if isinstance(module, torch.nn.Dropout)}
         assert found == {expected}
-        trainer._end_phase()
+        trainer.end_phase()
 
 
 def test_beams_may_be_the_samples(recipe: Recipe) -> None:
     trainer = start(with_phases(recipe, replace(CRITICISE, sampling="beam")))
-    before = {name: value.clone() for name, value in trainer.model.decoder.state_dict().items()}
+    before = {name: value.clone() for name, value in trainer.task.model.decoder.state_dict().items()}
     assert trainer.run()
-    assert any(not torch.equal(value, before[name]) for name, value in trainer.model.decoder.state_dict().items())
+    assert any(not torch.equal(value, before[name]) for name, value in trainer.task.model.decoder.state_dict().items())
 
 
 def test_an_unknown_stage_is_refused(recipe: Recipe) -> None:
@@ -159,24 +164,25 @@ def test_the_greedy_baseline_is_that_of_a_decoder_that_does_not_learn(
     recipe: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trainer = start(with_phases(recipe, replace(CRITICISE, baseline="greedy", dropout=0.8)))
-    trainer._prepare()
-    for parameter in trainer.model.decoder.parameters():
+    trainer.task.enter(trainer.progress)
+    for parameter in trainer.task.model.decoder.parameters():
         torch.nn.init.normal_(parameter, std=0.5)  # so that captions depend on their image
-    trainer.model.train()
+    trainer.task.model.train()
     written: list[list[list[int]]] = []
-    rewards = trainer.loss._rewards
+    rewards: Any = trainer.task.caption_loss._rewards
 
     def noted(rollout: Rollout, *others: Any) -> torch.Tensor:
         written.append(rollout.captions())
-        return rewards(rollout, *others)
+        found: torch.Tensor = rewards(rollout, *others)
+        return found
 
-    monkeypatch.setattr(trainer.loss, "_rewards", noted)
-    [batch] = trainer._batch()
-    trainer._loss([batch])
-    decoder = trainer.model.decoder.eval()
+    monkeypatch.setattr(trainer.task.caption_loss, "_rewards", noted)
+    [batch] = trainer.task.batch(trainer.progress)
+    list(trainer.task.loss([batch], trainer.progress))
+    decoder = trainer.task.model.decoder.eval()
     assert batch.features is not None
     options = DecodingOptions(beam_size=1, max_length=recipe.data.max_tokens)
-    memory, special = decoder.prepare(batch.features), trainer.bench.tokenizer.special
+    memory, special = decoder.prepare(batch.features), trainer.task.bench.tokenizer.special
     expected = [hypothesis.tokens for [hypothesis] in search(decoder, memory, 4, special, options)]
     assert len(set(map(tuple, expected))) > 1
     longest = recipe.data.max_tokens

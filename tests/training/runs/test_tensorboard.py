@@ -7,7 +7,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.util.tensor_util import make_ndarray
 
-from training.captioning.trainer import SHOWN
+from training.captioning.task import SHOWN
 from training.phase import PhaseRecipe
 from training.recipe import Recipe
 from training.runs.start import resume, start
@@ -24,7 +24,7 @@ def test_curves_captions_and_heatmaps(recipe: Recipe, monkeypatch: pytest.Monkey
     recipe = replace(recipe, training=replace(recipe.training, phases=(PhaseRecipe(epochs=2, learning_rate=0.01),)))
     trainer = start(recipe)
     trainer.run()
-    board, steps = events(recipe), trainer.epoch_steps
+    board, steps = events(recipe), trainer.task.epoch_steps
     losses = [point.value for point in board.Scalars("loss")]
     assert [point.step for point in board.Scalars("learning rate")] == list(range(2 * steps))
     assert [point.step for point in board.Scalars("validation/cider")] == [steps, 2 * steps]
@@ -40,15 +40,15 @@ def test_curves_captions_and_heatmaps(recipe: Recipe, monkeypatch: pytest.Monkey
 def test_a_resumed_run_goes_on_in_the_same_curves(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("training.runs.tensorboard.EVERY", 1)
     trainer = start(recipe)
-    step = trainer._step
+    step = trainer.step
 
     def die(batch: object) -> float:
         if trainer.progress.epoch == 1 and trainer.progress.position == 2:
             raise MemoryError
-        return step(batch)  # type: ignore[arg-type]
+        return step(batch)
 
-    monkeypatch.setattr(trainer, "_step", die)
+    monkeypatch.setattr(trainer, "step", die)
     with pytest.raises(MemoryError):
         trainer.run()
     resume(recipe.run_dir).run()
-    assert [point.step for point in events(recipe).Scalars("loss")] == list(range(3 * trainer.epoch_steps))
+    assert [point.step for point in events(recipe).Scalars("loss")] == list(range(3 * trainer.task.epoch_steps))

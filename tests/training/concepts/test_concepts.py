@@ -18,17 +18,17 @@ from captioner.errors import ConfigError
 from captioner.tokenizers.word import split_words
 from tests.stopping import stop_after
 from training.__main__ import main
-from training.concepts.fit import resume_concepts, start_concepts
 from training.concepts.network import SHARPNESS, ConceptNetwork
 from training.concepts.recipe import ConceptRecipe, WordsRecipe
-from training.concepts.trainer import ConceptTrainer, set_up_concepts
+from training.concepts.task import ConceptTask, set_up_concepts
 from training.concepts.words import choose_words, count_words, mean_average_precision
 from training.data import CaptionedImage
 from training.errors import DataError
 from training.initial.pretrained import pretrained_weights
 from training.recipe import Recipe
 from training.runs.distributed import World
-from training.runs.start import start
+from training.runs.start import resume, start
+from training.runs.state import Progress
 
 pytestmark = pytest.mark.slow
 
@@ -144,8 +144,8 @@ def tensors(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
 def test_it_learns_and_leaves_weights_that_a_captioning_run_starts_from(
     concepts: ConceptRecipe, recipe: Recipe
 ) -> None:
-    trainer = start_concepts(concepts)
-    before = trainer.learner.encoder.pretrained_state()["features.0.0.weight"].clone()
+    trainer = start(concepts)
+    before = trainer.task.network.encoder.pretrained_state()["features.0.0.weight"].clone()
     assert trainer.run()
     losses = [entry["loss"] for entry in trainer.progress.history]
     assert losses[-1] < losses[0]
@@ -164,21 +164,21 @@ def test_it_learns_and_leaves_weights_that_a_captioning_run_starts_from(
     assert torch.equal(before, original["features.0.0.weight"])
 
     captioning = start(replace(recipe, encoder_weights=str(trainer.best_file)))
-    told = captioning.bench.provenance
+    told = captioning.task.bench.provenance
     assert told["encoder"]["name"] == "concepts"
     assert told["encoder"]["recipe"]["words"]["least_photos"] == 2
-    state = captioning.model.encoder.pretrained_state()
+    state = captioning.task.model.encoder.pretrained_state()
     assert all(torch.equal(state[name], found[name]) for name in state)
 
 
 def test_stopped_and_resumed_equals_never_stopped(concepts: ConceptRecipe, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = start_concepts(replace(concepts, name="whole"))
+    whole = start(replace(concepts, name="whole"))
     assert whole.run()
     for steps in (2, 2, 3):
-        trainer = start_concepts(concepts) if not concepts.run_dir.exists() else resume_concepts(concepts.run_dir)
+        trainer = start(concepts) if not concepts.run_dir.exists() else resume(concepts.run_dir, ConceptRecipe)
         stop_after(trainer, steps, monkeypatch)
         assert not trainer.run()
-    trainer = resume_concepts(concepts.run_dir)
+    trainer = resume(concepts.run_dir, ConceptRecipe)
     assert trainer.run()
     assert trainer.progress.history == whole.progress.history
     ours, theirs = tensors(trainer.best_file)[1], tensors(whole.best_file)[1]
@@ -188,12 +188,12 @@ def test_stopped_and_resumed_equals_never_stopped(concepts: ConceptRecipe, monke
 def test_it_computes_on_the_device_of_its_world(concepts: ConceptRecipe, monkeypatch: pytest.MonkeyPatch) -> None:
     """On "meta", which every machine has: tensors without values, that cannot meet those of another device."""
     world = World(device=torch.device("meta"))
-    trainer = ConceptTrainer(concepts, set_up_concepts(concepts), world)
-    monkeypatch.setattr(trainer, "_autocast", nullcontext)
-    loss = trainer._loss(trainer._batch())
+    task = ConceptTask(concepts, set_up_concepts(concepts), world)
+    monkeypatch.setattr("training.concepts.task.autocast", lambda *_: nullcontext())
+    [loss] = task.loss(task.batch(Progress()), Progress())
     loss.backward()  # type: ignore[no-untyped-call]
     assert loss.device == world.device
-    assert {p.grad.device for p in trainer.learner.parameters() if p.grad is not None} == {world.device}
+    assert {p.grad.device for p in task.network.parameters() if p.grad is not None} == {world.device}
 
 
 def test_what_cannot_have_concepts_is_refused(concepts: ConceptRecipe) -> None:

@@ -113,17 +113,17 @@ def test_new_words_are_said_and_old_captions_not_forgotten(recipe: Recipe, tmp_p
     recipe = replace(recipe, training=training, model=replace(recipe.model, decoder=decoder))
     first, first_file = start(recipe), tmp_path / "first.safetensors"
     first.run()
-    save_checkpoint(Checkpoint(first.model.eval(), first.bench.tokenizer), first_file)
+    save_checkpoint(Checkpoint(first.task.model.eval(), first.task.bench.tokenizer), first_file)
     grown_file = tmp_path / "grown.safetensors"
     longer = replace(training, phases=(replace(phase, epochs=60),))
     grown = start(replace(with_wombats(recipe, tmp_path), start_from=str(first_file), training=longer))
     grown.run()
-    save_checkpoint(Checkpoint(grown.model.eval(), grown.bench.tokenizer), grown_file)
+    save_checkpoint(Checkpoint(grown.task.model.eval(), grown.task.bench.tokenizer), grown_file)
     checkpoint = load_checkpoint(grown_file)
-    assert set(checkpoint.tokenizer.vocabulary) >= {*first.bench.tokenizer.vocabulary, *NEW_WORDS}
-    new = CaptionPredictor(checkpoint).caption(grown.bench.images[-1].path.read_bytes()).text
+    assert set(checkpoint.tokenizer.vocabulary) >= {*first.task.bench.tokenizer.vocabulary, *NEW_WORDS}
+    new = CaptionPredictor(checkpoint).caption(grown.task.bench.images[-1].path.read_bytes()).text
     assert set(new.split()) >= NEW_WORDS
-    old = first.bench.images[:10]
+    old = first.task.bench.images[:10]
     assert mean_loss(grown_file, old) <= mean_loss(first_file, old)
 
 

@@ -22,7 +22,7 @@ from training.runs.distributed import World
 from training.runs.start import resume, start
 
 pytestmark = pytest.mark.slow
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
 
 
@@ -149,21 +149,21 @@ def test_parts_of_any_number_of_processes_add_up(
 ) -> None:
     """Gradients are equal, whatever is drawn: also where there are fewer photos than parts."""
     trainer = start(deterministic(recipe, phase))
-    trainer._prepare()
-    monkeypatch.setattr(trainer.loss, "reward", worth)
+    trainer.task.enter(trainer.progress)
+    monkeypatch.setattr(trainer.task.caption_loss, "reward", worth)
     trainer.progress.phase_epoch = 1  # at the end, where the decoder reads nothing but its own words
-    for parameter in trainer.model.decoder.parameters():
+    for parameter in trainer.task.model.decoder.parameters():
         torch.nn.init.normal_(parameter, std=0.2)  # so that captions have many lengths
 
     def gradient(position: int, accumulate: int, size: int) -> torch.Tensor:
         trainer.progress.position = position
-        trainer.recipe = replace(recipe, training=replace(trainer.recipe.training, accumulate=accumulate))
-        trainer.model.zero_grad()
+        trainer.task.recipe = replace(recipe, training=replace(trainer.task.recipe.training, accumulate=accumulate))
+        trainer.task.model.zero_grad()
         for rank in range(size):
-            trainer.world = World(rank, size)
-            for part in trainer._batch():
-                trainer._loss([part]).backward()  # type: ignore[no-untyped-call]
-        return torch.cat([p.grad.flatten() for p in trainer.model.decoder.parameters() if p.grad is not None])
+            trainer.task.world = World(rank, size)
+            for loss in trainer.task.loss(trainer.task.batch(trainer.progress), trainer.progress):
+                loss.backward()
+        return torch.cat([p.grad.flatten() for p in trainer.task.model.decoder.parameters() if p.grad is not None])
 
     for position in (0, 3):  # of four photos and of two
         whole = gradient(position, 1, 1)
@@ -176,12 +176,12 @@ def test_a_process_without_photos_says_nothing(recipe: Recipe) -> None:
     """One photo left for the second of two processes' turn: its part has no weight."""
     recipe = deterministic(recipe, TEACH, images_per_batch=13)
     trainer = start(recipe)
-    trainer._prepare()
+    trainer.task.enter(trainer.progress)
     trainer.progress.position = 1  # where one photo is left
-    trainer.world = World(rank=1, size=2)
-    [idle] = trainer._batch()
+    trainer.task.world = World(rank=1, size=2)
+    [idle] = trainer.task.batch(trainer.progress)
     assert (idle.image_share, idle.word_share) == (0.0, 0.0)
-    assert float(trainer.loss(idle, trainer.phase, 0.0).detach()) == 0.0
+    assert float(trainer.task.caption_loss(idle, TEACH, 0.0).detach()) == 0.0
 
 
 def test_a_killed_worker_is_restarted(recipe: Recipe) -> None:
@@ -202,16 +202,16 @@ def test_a_killed_worker_is_restarted(recipe: Recipe) -> None:
 STOPPED_ALONE = """
 import os, signal, sys
 from training.__main__ import main
-from training.captioning.trainer import Trainer
+from training.captioning.task import CaptionTask
 
-validate = Trainer._validate
+validate = CaptionTask.validate
 
-def stopped(trainer, model):
-    if trainer.world.rank == 1 and trainer.progress.epoch == 0:
+def stopped(task, progress, board):
+    if task.world.rank == 1 and progress.epoch == 0:
         os.kill(os.getpid(), signal.SIGTERM)
-    return validate(trainer, model)
+    return validate(task, progress, board)
 
-Trainer._validate = stopped
+CaptionTask.validate = stopped
 status = main(sys.argv[1:])
 sys.exit(0 if status == 130 else 1)  # stopped
 """

@@ -197,7 +197,7 @@ def test_what_cannot_be_scored(candidates: dict[int, str], references: dict[int,
 
 
 class Absent:
-    """Stands for METEOR and SPICE, which take long and download; tests/training/test_java_metrics.py has them."""
+    """Stands for METEOR and SPICE, which take long and download; test_java_metrics.py beside this has them."""
 
     def compute_score(self, truths: Mapping[int, object], _: object) -> tuple[float, list[float]]:
         return 0.0, [0.0] * len(truths)
