@@ -3,11 +3,12 @@
 import dataclasses
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal, TypeVar, get_args, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from captioner.errors import ConfigError
+from captioner.ranges import Range, check_ranges
 
 T = TypeVar("T")
 STRICT = ConfigDict(extra="forbid")
@@ -26,13 +27,12 @@ class ImageConfig:
     """
 
     __pydantic_config__ = STRICT
-    size: int = 224
+    size: Annotated[int, Range(32, 1024, " pixels")] = 224
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
 
     def __post_init__(self) -> None:
-        if not 32 <= self.size <= 1024:
-            raise ConfigError(f"image size is {self.size}; it must be between 32 and 1024 pixels")
+        check_ranges(self, "image ")
         if min(self.std) <= 0:
             raise ConfigError(f"image std is {self.std}; every channel must be above 0")
 
@@ -59,12 +59,11 @@ class EncoderConfig:
     name: str = "mobilenet_v2"
     padding: Literal["symmetric", "same"] = "symmetric"
     outputs: Literal["both", "vector", "grid"] = "both"
-    branches: int = 1
+    branches: Annotated[int, Range(1, MAX_MEMBERS)] = 1
     branch_stage: str = ""
 
     def __post_init__(self) -> None:
-        if not 1 <= self.branches <= MAX_MEMBERS:
-            raise ConfigError(f"encoder branches is {self.branches}; it must be between 1 and {MAX_MEMBERS}")
+        check_ranges(self, "encoder ")
         if self.branch_stage and self.branches == 1:
             raise ConfigError(f"encoder branch_stage is {self.branch_stage!r}; it needs at least 2 branches")
 
@@ -94,32 +93,24 @@ class DecoderConfig:
     name: str = "top_down"
     cell: str = "lstm"
     condition: Literal["every_step", "initial_state", "first_input"] = "every_step"
-    embedding_size: int = 512
-    hidden_size: int = 512
-    attention_size: int = 512
-    layers: int = 1
+    embedding_size: Annotated[int, Range(1)] = 512
+    hidden_size: Annotated[int, Range(1)] = 512
+    attention_size: Annotated[int, Range(1)] = 512
+    layers: Annotated[int, Range(1, MAX_LAYERS)] = 1
     residual: bool = False
-    dropout: float = 0.5
+    dropout: Annotated[float, Range(0, 1, below=True)] = 0.5
     tied: bool = False
-    members: int = 1
+    members: Annotated[int, Range(1, MAX_MEMBERS)] = 1
     reads: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        for field in ("embedding_size", "hidden_size", "attention_size"):
-            if getattr(self, field) < 1:
-                raise ConfigError(f"decoder {field} is {getattr(self, field)}; it must be at least 1")
-        if not 1 <= self.layers <= MAX_LAYERS:
-            raise ConfigError(f"decoder layers is {self.layers}; it must be between 1 and {MAX_LAYERS}")
-        if not 1 <= self.members <= MAX_MEMBERS:
-            raise ConfigError(f"decoder members is {self.members}; it must be between 1 and {MAX_MEMBERS}")
+        check_ranges(self, "decoder ")
         if self.reads and len(self.reads) != self.members:
             raise ConfigError(
                 f"decoder reads names {len(self.reads)} branches; it must name one per member, {self.members}"
             )
         if self.residual and self.layers == 1:
             raise ConfigError("decoder residual is true; it needs at least 2 layers")
-        if not 0 <= self.dropout < 1:
-            raise ConfigError(f"decoder dropout is {self.dropout}; it must be at least 0 and below 1")
 
 
 @dataclasses.dataclass(frozen=True)

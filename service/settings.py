@@ -7,11 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from captioner.commands.parser import CommandParser
 from captioner.decoding import MAX_BEAM_SIZE, MAX_LENGTH, DecodingOptions
 from captioner.errors import ConfigError
+from captioner.ranges import Range, check_ranges, ranges_of
 from service.prefix import PREFIX
 
 logger = logging.getLogger(__name__)
@@ -31,7 +32,7 @@ METAVARS: Mapping[Callable[[str], Any], str] = {int: "N", Path: "FILE", _truth: 
 
 
 def _row(meaning: str, read: Callable[[str], Any] = int, choices: Sequence[str] = ()) -> dict[str, Any]:
-    return {"meaning": meaning, "read": read, "choices": "|".join(choices)}
+    return {"meaning": meaning, "read": read, "choices": tuple(choices)}
 
 
 @dataclass(frozen=True)
@@ -43,40 +44,56 @@ class Settings:
     """
 
     host: str = field(default="127.0.0.1", metadata=_row("address to listen on; 0.0.0.0 is every one", str))
-    port: int = field(default=8000, metadata=_row("port to listen on; 0 takes any free one"))
+    port: Annotated[int, Range(0, 65535)] = field(
+        default=8000, metadata=_row("port to listen on; 0 takes any free one")
+    )
     prefix: str = field(
         default="", metadata=_row("path below which a proxy shows the service, such as /captions; empty is none", str)
     )
     checkpoint: Path | None = field(default=None, metadata=_row("the model's file; none is the shipped model", Path))
-    inference_threads: int | None = field(
+    inference_threads: Annotated[int | None, Range(1, 1024)] = field(
         default=None, metadata=_row("CPU threads of the model; none is torch's choice, within the container's limit")
     )
-    server_threads: int = field(default=72, metadata=_row("threads that answer requests"))
-    max_waiting: int = field(
+    server_threads: Annotated[int, Range(SPARE_THREADS + 1, 1024)] = field(
+        default=72, metadata=_row("threads that answer requests")
+    )
+    max_waiting: Annotated[int, Range(1, 1024 - SPARE_THREADS)] = field(
         default=64, metadata=_row("images that may be on their way through the model; more are answered 503")
     )
-    max_batch: int = field(default=16, metadata=_row("most images that the model looks at together; 1 is one by one"))
-    max_wait_ms: int = field(
+    max_batch: Annotated[int, Range(1, 256)] = field(
+        default=16, metadata=_row("most images that the model looks at together; 1 is one by one")
+    )
+    max_wait_ms: Annotated[int, Range(0, 10_000)] = field(
         default=4, metadata=_row("milliseconds that a batch waits for more images; a lone one never waits")
     )
-    max_decoding: int = field(default=2, metadata=_row("images that are decoded at the same time"))
-    deadline_seconds: int = field(default=30, metadata=_row("seconds after which a request is given up with a 504"))
-    drain_seconds: int = field(
+    max_decoding: Annotated[int, Range(1, 64)] = field(
+        default=2, metadata=_row("images that are decoded at the same time")
+    )
+    deadline_seconds: Annotated[int, Range(1, 3600)] = field(
+        default=30, metadata=_row("seconds after which a request is given up with a 504")
+    )
+    drain_seconds: Annotated[int, Range(0, 3600)] = field(
         default=25, metadata=_row("seconds to finish what was accepted, when the service is told to stop")
     )
-    stuck_seconds: int = field(
+    stuck_seconds: Annotated[int, Range(1, 3600)] = field(
         default=120, metadata=_row("seconds at one batch after which /livez says that the model is stuck")
     )
-    reload_seconds: int = field(
+    reload_seconds: Annotated[int, Range(0, 3600)] = field(
         default=5, metadata=_row("seconds between looks whether the model's file is a new one; 0 is never")
     )
-    max_upload_bytes: int = field(default=20 * 2**20, metadata=_row("most bytes of an uploaded image"))
-    max_buffered_bytes: int = field(
+    max_upload_bytes: Annotated[int, Range(1024, 2**30)] = field(
+        default=20 * 2**20, metadata=_row("most bytes of an uploaded image")
+    )
+    max_buffered_bytes: Annotated[int, Range(2048, 2**40)] = field(
         default=256 * 2**20,
         metadata=_row("most bytes of all uploads and answers on their way; more uploads are answered 503"),
     )
-    beam_size: int = field(default=5, metadata=_row("beams of the search when a request does not say"))
-    max_length: int = field(default=20, metadata=_row("most words of a caption when a request does not say"))
+    beam_size: Annotated[int, Range(1, MAX_BEAM_SIZE)] = field(
+        default=5, metadata=_row("beams of the search when a request does not say")
+    )
+    max_length: Annotated[int, Range(1, MAX_LENGTH)] = field(
+        default=20, metadata=_row("most words of a caption when a request does not say")
+    )
     metrics: bool = field(default=True, metadata=_row("whether /metrics answers, for Prometheus", _truth))
     metrics_key: bool = field(default=False, metadata=_row("whether /metrics asks for a key, as the rest does", _truth))
     tracing: bool = field(default=False, metadata=_row("whether traces are sent, by OpenTelemetry", _truth))
@@ -85,81 +102,58 @@ class Settings:
         default="info", metadata=_row("least event to log: debug, info, warning or error", str, LOG_LEVELS)
     )
 
-    max_words: int = field(default=1000, metadata=_row("most words that a request may ask for"))
-    max_images: int = field(default=8, metadata=_row("most photos in one request"))
-    cache_bytes: int = field(default=0, metadata=_row("memory for answers that are kept; 0 keeps none"))
-    cache_entries: int = field(default=1000, metadata=_row("most answers that are kept"))
+    max_words: Annotated[int, Range(1, MAX_BEAM_SIZE * MAX_LENGTH)] = field(
+        default=1000, metadata=_row("most words that a request may ask for")
+    )
+    max_images: Annotated[int, Range(1, 16)] = field(default=8, metadata=_row("most photos in one request"))
+    cache_bytes: Annotated[int, Range(0, 2**40)] = field(
+        default=0, metadata=_row("memory for answers that are kept; 0 keeps none")
+    )
+    cache_entries: Annotated[int, Range(1, 10**9)] = field(default=1000, metadata=_row("most answers that are kept"))
     api_keys: Path | None = field(default=None, metadata=_row("file of hashes of the keys; none asks for no key", Path))
     rate_limit: str = field(default="", metadata=_row("such as 60/minute, of each client; empty is no limit", str))
     rate_limit_storage: str = field(default="memory://", metadata=_row("where requests are counted", str))
-    trusted_proxies: int = field(default=0, metadata=_row("reverse proxies in front, whose word on clients is taken"))
+    trusted_proxies: Annotated[int, Range(0, 16)] = field(
+        default=0, metadata=_row("reverse proxies in front, whose word on clients is taken")
+    )
     cors_origins: str = field(default="", metadata=_row("sites whose pages may call, by commas; empty is none", str))
     url_hosts: str = field(default="", metadata=_row("hosts to fetch photos from, by commas; empty is none", str))
     url_schemes: str = field(default="https", metadata=_row("https, or https,http: how photos are fetched", str))
-    url_seconds: int = field(default=5, metadata=_row("most seconds that fetching a photo may take"))
+    url_seconds: Annotated[int, Range(1, 600)] = field(
+        default=5, metadata=_row("most seconds that fetching a photo may take")
+    )
 
     def __post_init__(self) -> None:
         if not self.host:
             raise ConfigError("host is empty; it must be an address such as 127.0.0.1")
-        _check_range("port", self.port, 0, 65535)
-        if self.inference_threads is not None:
-            _check_range("inference_threads", self.inference_threads, 1, 1024)
-        _check_range("server_threads", self.server_threads, SPARE_THREADS + 1, 1024)
-        most_waiting = self.server_threads - SPARE_THREADS
-        why = f" (server_threads less {SPARE_THREADS}, which stay free to answer health checks and to refuse)"
-        _check_range("max_waiting", self.max_waiting, 1, most_waiting, why)
-        _check_range("max_batch", self.max_batch, 1, 256)
-        _check_range("max_wait_ms", self.max_wait_ms, 0, 10_000)
-        _check_range("max_decoding", self.max_decoding, 1, 64)
-        _check_range("deadline_seconds", self.deadline_seconds, 1, 3600)
-        _check_range("drain_seconds", self.drain_seconds, 0, 3600)
-        _check_range("stuck_seconds", self.stuck_seconds, 1, 3600)
-        _check_range("reload_seconds", self.reload_seconds, 0, 3600)
-        _check_range("max_upload_bytes", self.max_upload_bytes, 1024, 2**30)
-        self._check_buffers()
-        _check_choice("log_format", self.log_format, LOG_FORMATS)
-        _check_choice("log_level", self.log_level, LOG_LEVELS)
-        self.options()
-        self._check_more()
-
-    def _check_more(self) -> None:
-        most = MAX_BEAM_SIZE * MAX_LENGTH
-        _check_range(
-            "max_words", self.max_words, self.beam_size * self.max_length, most, " (beam_size times max_length)"
-        )
-        _check_range("max_images", self.max_images, 1, 16)
+        check_ranges(self, narrower=self._narrower())
+        for row in fields(self):
+            _check_choice(row.name, getattr(self, row.name), row.metadata["choices"])
         if self.prefix and not re.fullmatch(PREFIX, self.prefix):
             raise ConfigError(
                 f"prefix is {self.prefix!r}; it must begin with a slash and end without one, such as /captions"
             )
         if self.metrics_key and self.api_keys is None:
             raise ConfigError("metrics_key is true, but api_keys names no file of keys")
-        _check_range("cache_bytes", self.cache_bytes, 0, 2**40)
-        _check_range("cache_entries", self.cache_entries, 1, 10**9)
-        _check_range("trusted_proxies", self.trusted_proxies, 0, 16)
-        _check_range("url_seconds", self.url_seconds, 1, 600)
 
-    def _check_buffers(self) -> None:
-        """Make sure that at least one upload of the largest size can come, in base64 too."""
-        why = " (twice max_upload_bytes)"
-        _check_range("max_buffered_bytes", self.max_buffered_bytes, 2 * self.max_upload_bytes, 2**40, why)
+    def _narrower(self) -> dict[str, Range]:
+        """Return the ranges of settings that depend on other settings."""
+        threads = f" (server_threads less {SPARE_THREADS}, which stay free to answer health checks and to refuse)"
+        words = self.beam_size * self.max_length
+        return {
+            "max_waiting": Range(1, self.server_threads - SPARE_THREADS, threads),
+            # At least one upload of the largest size can come, in base64 too.
+            "max_buffered_bytes": Range(2 * self.max_upload_bytes, 2**40, " (twice max_upload_bytes)"),
+            "max_words": Range(words, MAX_BEAM_SIZE * MAX_LENGTH, " (beam_size times max_length)"),
+        }
 
     def options(self) -> DecodingOptions:
-        """Return how to search when a request does not say.
-
-        Raises:
-            OptionError: If a default is out of range.
-        """
+        """Return how to search when a request does not say."""
         return DecodingOptions(beam_size=self.beam_size, max_length=self.max_length)
 
 
-def _check_range(name: str, value: int, low: int, high: int, why: str = "") -> None:
-    if not low <= value <= high:
-        raise ConfigError(f"{name} is {value}; it must be between {low} and {high}{why}")
-
-
-def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:
-    if value not in choices:
+def _check_choice(name: str, value: object, choices: Sequence[str]) -> None:
+    if choices and value not in choices:
         raise ConfigError(f"{name} is {value!r}; it must be {' or '.join(choices)}")
 
 
@@ -175,7 +169,6 @@ def read_settings(argv: Sequence[str] | None, environ: Mapping[str, str]) -> Set
 
     Raises:
         ConfigError: If a value does not fit, with the name of its source.
-        OptionError: If a default of the search is out of range.
     """
     return settings_from(vars(_parser().parse_args(argv)), environ)
 
@@ -189,7 +182,6 @@ def settings_from(flags: Mapping[str, Any], environ: Mapping[str, str]) -> Setti
 
     Raises:
         ConfigError: If a value does not fit, with the name of its source.
-        OptionError: If a default of the search is out of range.
     """
     values = {}
     for row in fields(Settings):
@@ -223,13 +215,25 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     """Add a flag for each setting."""
     parser.usage = "%(prog)s [--FLAG VALUE]..."  # all of them would fill the screen before any error
     for row in fields(Settings):
-        default = "none" if row.default is None else str(row.default).lower() if row.type is bool else row.default
-        text = f"{row.metadata['meaning']} (default: {default}; or set {_variable(row.name)})"
+        parts = [*allowed_values(row.name), f"default: {default_value(row)}", f"or set {_variable(row.name)}"]
+        text = f"{row.metadata['meaning']} ({'; '.join(parts)})"
         parser.add_argument(_flag(row.name), help=text, metavar=_metavar(row))
 
 
+def allowed_values(name: str) -> list[str]:
+    """Return the range of a setting as help and documentation show it; empty if it has none."""
+    return [str(allowed)] if (allowed := ranges_of(Settings).get(name)) else []
+
+
+def default_value(row: Field[Any]) -> str:
+    """Return the default of a setting as it would be written."""
+    if row.default is None or row.default == "":
+        return "none"
+    return str(row.default).lower() if row.type is bool else str(row.default)
+
+
 def _metavar(row: Field[Any]) -> str:
-    return row.metadata.get("choices") or METAVARS.get(row.metadata["read"], "TEXT")
+    return "|".join(row.metadata["choices"]) or METAVARS.get(row.metadata["read"], "TEXT")
 
 
 def _flag(name: str) -> str:

@@ -14,12 +14,12 @@ PACKAGES = ("captioner", "service", "training")
 # of it that stand elsewhere under a name of their own.
 ORDER = {
     "captioner": (
-        "errors", "malloc", "cpus", "files", "types", "registry", "config", "formats", "images", "decoding",
+        "errors", "ranges", "malloc", "cpus", "files", "types", "registry", "config", "formats", "images", "decoding",
         "tokenizers", "cells", "stack", "attention", "encoders", "decoders", "model", "calibration", "quantization",
         "checkpoint", "predictor", "heatmap", "activations", "commands", "__main__",
     ),
     "training": (
-        "errors", "ranges", "gradients", "data", "inputs", "evaluation", "data.check", "phase", "recipe_file",
+        "errors", "recipe_keys", "gradients", "data", "inputs", "evaluation", "data.check", "phase", "recipe_file",
         "recipe", "losses", "language.model", "initial", "runs", "language", "captioning", "concepts", "runs.start",
         "commands", "__main__",
     ),
@@ -124,9 +124,9 @@ def test_modules_import_only_those_before_them(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", sources("captioner/decoding"), ids=lambda path: str(path.relative_to(ROOT)))
-def test_search_knows_only_types_and_errors(path: Path) -> None:
+def test_search_knows_only_types_ranges_and_errors(path: Path) -> None:
     used = {name for name in imports(path) if name.startswith("captioner.")}
-    assert {name.split(".")[1] for name in used} <= {"types", "errors", "decoding"}
+    assert {name.split(".")[1] for name in used} <= {"types", "ranges", "errors", "decoding"}
 
 
 def test_nothing_is_ever_unpickled() -> None:

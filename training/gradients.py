@@ -6,6 +6,7 @@ After Hochreiter 1991, Bengio et al. 1994 and Pascanu et al. 2013.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from captioner.cells import CELLS, Cell, CellState, LSTMCell
 from captioner.errors import OptionError
+from captioner.ranges import Range, check_ranges
 
 EMBEDDING_STD = 0.1  # of a decoder's fresh embedding
 NAMES = {"rnn": "RNN", "gru": "GRU", "lstm": "LSTM"}
@@ -75,15 +77,13 @@ class GradientOptions:
             long.
     """
 
-    steps: int = 50
-    hidden_size: int = 128
-    seeds: int = 20
+    steps: Annotated[int, Range(1, 10_000)] = 50
+    hidden_size: Annotated[int, Range(1, 4096)] = 128
+    seeds: Annotated[int, Range(1, 1000)] = 20
     text: str = ""
 
     def __post_init__(self) -> None:
-        for name, most in (("steps", 10_000), ("hidden_size", 4096), ("seeds", 1000)):
-            if not 1 <= getattr(self, name) <= most:
-                raise OptionError(f"{name} is {getattr(self, name)}; it must be between 1 and {most}")
+        check_ranges(self, error=OptionError)
         if self.text and len(self.text) < self.steps:
             raise OptionError(f"the text has {len(self.text)} characters; {self.steps} steps need as many")
 

@@ -1,12 +1,11 @@
 """A stretch of a captioning run with an objective, a learning rate and a choice of weights of its own."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Annotated, Literal
 
 from captioner.config import STRICT
 from captioner.errors import ConfigError
-from training.ranges import check_ranges
+from captioner.ranges import Range, check_ranges
 
 
 @dataclass(frozen=True)
@@ -49,49 +48,30 @@ class PhaseRecipe:
     """
 
     __pydantic_config__ = STRICT
-    RANGES: ClassVar[Mapping[str, tuple[float, float]]] = {
-        "epochs": (1, 10_000),
-        "learning_rate": (0, 10),
-        "warmup": (0, 1),
-        "step_epochs": (1, 10_000),
-        "step_factor": (0, 1),
-        "cross_entropy": (0, 1000),
-        "label_smoothing": (0, 0.99),
-        "scheduled_sampling": (0, 1),
-        "attention_penalty": (0, 1000),
-        "self_critical": (0, 1000),
-        "samples": (1, 100),
-        "temperature": (0.01, 100),
-        "bleu": (0, 100),
-        "rouge": (0, 100),
-        "encoder_learning_rate": (0, 10),
-    }
-    epochs: int = 12
-    learning_rate: float = 1e-3
+    epochs: Annotated[int, Range(1, 10_000)] = 12
+    learning_rate: Annotated[float, Range(0, 10)] = 1e-3
     schedule: Literal["cosine", "step", "constant"] = "cosine"
-    warmup: float = 0.05
-    step_epochs: int = 3
-    step_factor: float = 0.8
-    cross_entropy: float = 1.0
-    label_smoothing: float = 0.1
-    scheduled_sampling: float = 0.0
-    attention_penalty: float = 0.0
-    self_critical: float = 0.0
-    samples: int = 5
+    warmup: Annotated[float, Range(0, 1)] = 0.05
+    step_epochs: Annotated[int, Range(1, 10_000)] = 3
+    step_factor: Annotated[float, Range(0, 1)] = 0.8
+    cross_entropy: Annotated[float, Range(0, 1000)] = 1.0
+    label_smoothing: Annotated[float, Range(0, 0.99)] = 0.1
+    scheduled_sampling: Annotated[float, Range(0, 1)] = 0.0
+    attention_penalty: Annotated[float, Range(0, 1000)] = 0.0
+    self_critical: Annotated[float, Range(0, 1000)] = 0.0
+    samples: Annotated[int, Range(1, 100)] = 5
     sampling: Literal["random", "beam"] = "random"
-    temperature: float = 1.0
+    temperature: Annotated[float, Range(0.01, 100)] = 1.0
     baseline: Literal["others", "greedy"] = "others"
-    bleu: float = 0.0
-    rouge: float = 0.0
-    dropout: float | None = None
+    bleu: Annotated[float, Range(0, 100)] = 0.0
+    rouge: Annotated[float, Range(0, 100)] = 0.0
+    dropout: Annotated[float | None, Range(0, 1, below=True)] = None
     encoder_stage: str = ""
-    encoder_learning_rate: float = 1e-5
+    encoder_learning_rate: Annotated[float, Range(0, 10)] = 1e-5
     freeze_norms: bool = True
 
     def __post_init__(self) -> None:
         check_ranges(self, "phase ")
-        if self.dropout is not None and not 0 <= self.dropout < 1:
-            raise ConfigError(f"phase dropout is {self.dropout}; it must be at least 0 and below 1")
         if not (self.cross_entropy or self.self_critical):
             raise ConfigError("a phase has cross_entropy 0 and self_critical 0; one of them must be above 0")
         if (self.scheduled_sampling or self.attention_penalty) and not self.cross_entropy:

@@ -1,21 +1,21 @@
 """A recipe: everything that a training run depends on, in one TOML file."""
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import torch
 
 from captioner.config import STRICT, ModelConfig, from_dict
 from captioner.decoding import DecodingOptions
 from captioner.errors import ConfigError
+from captioner.ranges import Range, check_ranges
 from captioner.tokenizers import TOKENIZERS
 from training.data import CaptionSource
 from training.data.source import Unreadable
 from training.phase import PhaseRecipe
-from training.ranges import check_name, check_ranges
 from training.recipe_file import check_kind, completed, override
 
 T = TypeVar("T")
@@ -56,14 +56,12 @@ class DataRecipe:
     train_format: str = ""
     val_format: str = ""
     unreadable: Unreadable = "error"
-    max_tokens: int = 20
+    max_tokens: Annotated[int, Range(1)] = 20
     mirror: bool = False
-    augmented: int = 0
+    augmented: Annotated[int, Range(0)] = 0
 
     def __post_init__(self) -> None:
-        for name, low in (("max_tokens", 1), ("augmented", 0)):
-            if getattr(self, name) < low:
-                raise ConfigError(f"data.{name} is {getattr(self, name)}; it must be at least {low}")
+        check_ranges(self, "data.")
         for part in PARTS:
             self.source(part)  # an unknown format is an error here
 
@@ -95,14 +93,12 @@ class TokenizerRecipe:
 
     __pydantic_config__ = STRICT
     name: str = "word"
-    min_count: int = 5
-    max_size: int = 0
+    min_count: Annotated[int, Range(1)] = 5
+    max_size: Annotated[int, Range(0)] = 0
 
     def __post_init__(self) -> None:
         TOKENIZERS[self.name]  # an unknown name is an error here rather than after the data is read
-        for name, low in (("min_count", 1), ("max_size", 0)):
-            if getattr(self, name) < low:
-                raise ConfigError(f"tokenizer.{name} is {getattr(self, name)}; it must be at least {low}")
+        check_ranges(self, "tokenizer.")
 
 
 @dataclass(frozen=True)
@@ -118,17 +114,11 @@ class RunRecipe:
     """
 
     __pydantic_config__ = STRICT
-    RANGES: ClassVar[Mapping[str, tuple[float, float]]] = {
-        "weight_decay": (0, 10),
-        "clip_norm": (0, 1e6),
-        "patience": (1, 10_000),
-        "save_minutes": (0, 1440),
-    }
-    weight_decay: float = 0.01
-    clip_norm: float = 1.0
+    weight_decay: Annotated[float, Range(0, 10)] = 0.01
+    clip_norm: Annotated[float, Range(0, 1_000_000)] = 1.0
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    patience: int = 4
-    save_minutes: float = 2.0
+    patience: Annotated[int, Range(1, 10_000)] = 4
+    save_minutes: Annotated[float, Range(0, 1440)] = 2.0
 
     def __post_init__(self) -> None:
         check_ranges(self, "training.")
@@ -144,15 +134,9 @@ class LearningRecipe(RunRecipe):
         warmup: Share of all steps in which the learning rate climbs linearly; it then falls to zero along a cosine.
     """
 
-    RANGES: ClassVar[Mapping[str, tuple[float, float]]] = {
-        **RunRecipe.RANGES,
-        "epochs": (1, 10_000),
-        "learning_rate": (0, 10),
-        "warmup": (0, 1),
-    }
-    epochs: int = 12
-    learning_rate: float = 1e-3
-    warmup: float = 0.1
+    epochs: Annotated[int, Range(1, 10_000)] = 12
+    learning_rate: Annotated[float, Range(0, 10)] = 1e-3
+    warmup: Annotated[float, Range(0, 1)] = 0.1
 
 
 @dataclass(frozen=True)
@@ -170,15 +154,9 @@ class TrainingRecipe(RunRecipe):
         phases: What is learnt, one after the other. ``patience`` ends a phase, not the run.
     """
 
-    RANGES: ClassVar[Mapping[str, tuple[float, float]]] = {
-        **RunRecipe.RANGES,
-        "images_per_batch": (1, 100_000),
-        "accumulate": (1, 100_000),
-        "average": (0, 0.99999),
-    }
-    images_per_batch: int = 20
-    accumulate: int = 1
-    average: float = 0.0
+    images_per_batch: Annotated[int, Range(1, 100_000)] = 20
+    accumulate: Annotated[int, Range(1, 100_000)] = 1
+    average: Annotated[float, Range(0, 0.99999)] = 0.0
     compile: str = ""
     phases: tuple[PhaseRecipe, ...] = (PhaseRecipe(),)
 
@@ -246,6 +224,19 @@ class Recipe:
     def run_dir(self) -> Path:
         """Where the run keeps its state, its log and its best checkpoint."""
         return Path(self.runs).expanduser() / self.name
+
+
+def check_name(name: str) -> None:
+    """Make sure that a run's name is that of one folder, which lies in the folder of all runs.
+
+    Raises:
+        ConfigError: If it is not.
+    """
+    if name in ("", ".", "..") or any(character in "/\\" or ord(character) < 32 for character in name):
+        raise ConfigError(
+            f"name is {name!r}; it must be the name of a folder, without / and \\. "
+            "Another place for all runs is set by runs, for example --set runs=elsewhere"
+        )
 
 
 def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:

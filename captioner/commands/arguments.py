@@ -10,6 +10,7 @@ from typing import Any
 from captioner.decoding import MAX_BEAM_SIZE, DecodingOptions
 from captioner.errors import OptionError
 from captioner.predictor import CaptionPredictor
+from captioner.ranges import ranges_of
 
 DEFAULTS = DecodingOptions()
 
@@ -57,9 +58,17 @@ def add_decoding(parser: ArgumentParser, without: Collection[str] = ()) -> None:
     """Add the flags of the decoding options, but for some fields."""
     group = parser.add_argument_group("how captions are found")
     for name in (name for name in FLAGS if name not in without):
-        flag, default = FLAGS[name], getattr(DEFAULTS, name)
-        shown = "" if default in {None, ""} else f" (default: {default})"
-        group.add_argument(spelled(name), type=flag.kind, metavar=flag.metavar, help=flag.help + shown)
+        flag = FLAGS[name]
+        group.add_argument(spelled(name), type=flag.kind, metavar=flag.metavar, help=f"{flag.help}{_allowed(name)}")
+
+
+def _allowed(name: str) -> str:
+    """Return what a field may be, and what it is if it is not given, as the help ends."""
+    default, allowed = getattr(DEFAULTS, name), ranges_of(DecodingOptions).get(name)
+    parts = [str(allowed)] if allowed else []
+    if default not in {None, ""}:
+        parts.append(f"default: {default}")
+    return f" ({'; '.join(parts)})" if parts else ""
 
 
 def spelled(name: str) -> str:

@@ -3,10 +3,9 @@
 from typing import Any
 
 from captioner.config import DecoderConfig
-from captioner.decoders.base import Decoder
+from captioner.decoders.base import Decoder, SingleDecoder
 from captioner.decoders.conditioned import ConditionedDecoder
 from captioner.decoders.ensemble import Ensemble, members_of
-from captioner.decoders.single import SingleDecoder
 from captioner.decoders.soft_attention import SoftAttentionDecoder
 from captioner.decoders.top_down import TopDownDecoder
 from captioner.registry import Registry

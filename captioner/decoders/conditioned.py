@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from captioner.config import DecoderConfig
-from captioner.decoders.single import SingleDecoder
+from captioner.decoders.base import SingleDecoder
 from captioner.stack import CellStack, StackMemory, StackState
 from captioner.types import DecoderRun, DecoderStep, Features
 

@@ -8,8 +8,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from captioner.decoders.base import Decoder
-from captioner.decoders.single import SingleDecoder
+from captioner.decoders.base import Decoder, SingleDecoder
 from captioner.types import DecoderRun, DecoderState, DecoderStep, Features
 
 

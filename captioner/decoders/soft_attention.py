@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from captioner.attention import AdditiveAttention, AttentionMemory
 from captioner.config import DecoderConfig
-from captioner.decoders.single import SingleDecoder
+from captioner.decoders.base import SingleDecoder
 from captioner.stack import CellStack, StackMemory, StackState
 from captioner.types import DecoderRun, DecoderStep, Features
 

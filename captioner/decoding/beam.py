@@ -1,4 +1,4 @@
-"""Beam search, with one group of beams or several."""
+"""Beam search, with one group of beams or several, and the pool of the hypotheses that ended."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

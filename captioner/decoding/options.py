@@ -1,10 +1,11 @@
-"""How to search, and which values are allowed."""
+"""What a search is asked for: the options with their allowed values, the special tokens, and both as a checked task."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from captioner.errors import OptionError
+from captioner.ranges import Range, check_ranges
 from captioner.types import AnyDecoder
 
 MAX_BEAM_SIZE = 50
@@ -46,67 +47,44 @@ class DecodingOptions:
         OptionError: If a value is out of range, or is given to a search that does not use it.
     """
 
-    beam_size: int = 5
-    num_captions: int = 1
-    max_length: int = 20
-    length_penalty: float = 0.5
+    beam_size: Annotated[int, Range(1, MAX_BEAM_SIZE)] = 5
+    num_captions: Annotated[int, Range(1, MAX_BEAM_SIZE)] = 1
+    max_length: Annotated[int, Range(1, MAX_LENGTH)] = 20
+    length_penalty: Annotated[float, Range(0, 2)] = 0.5
     search: Literal["beam", "sample"] = "beam"
-    min_length: int = 0
-    no_repeat_ngram_size: int = 0
-    groups: int = 1
-    diversity: float = 0.5
-    temperature: float = 1.0
-    top_k: int = 0
-    top_p: float = 1.0
-    seed: int | None = None
+    min_length: Annotated[int, Range(0, MAX_LENGTH)] = 0
+    no_repeat_ngram_size: Annotated[int, Range(0, MAX_NGRAM_SIZE)] = 0
+    groups: Annotated[int, Range(1, MAX_BEAM_SIZE)] = 1
+    diversity: Annotated[float, Range(0, 10)] = 0.5
+    temperature: Annotated[float, Range(0, 10, above=True)] = 1.0
+    top_k: Annotated[int, Range(0, note=" (0 is off)")] = 0
+    top_p: Annotated[float, Range(0, 1, above=True)] = 1.0
+    seed: Annotated[int | None, Range(0, MAX_SEED)] = None
     beginning: str = ""
 
     def __post_init__(self) -> None:
+        narrower = {"min_length": Range(0, self.max_length, " (the maximum length)")}
         if self.search == "beam":
-            self._check_beam()
+            self._check_unused("search is 'beam'", "temperature", "top_k", "top_p", "seed")
+            within_beam = Range(1, self.beam_size, " (the beam size)")
+            narrower |= {"num_captions": within_beam, "groups": within_beam}
         elif self.search == "sample":
-            self._check_sample()
+            self._check_unused("search is 'sample'", "beam_size", "groups", "diversity")
         else:
             raise OptionError(f"search is {self.search!r}; it must be 'beam' or 'sample'")
-        self._check_range("max_length", 1, MAX_LENGTH)
-        self._check_range("length_penalty", 0, 2)
-        self._check_range("min_length", 0, self.max_length, " (the maximum length)")
-        self._check_range("no_repeat_ngram_size", 0, MAX_NGRAM_SIZE)
+        check_ranges(self, narrower=narrower, error=OptionError)
+        if self.search == "beam":
+            self._check_groups()
 
     def score(self, log_prob: float, length: int) -> float:
         """Return what a hypothesis of ``length`` tokens, ``<END>`` included, is ranked by."""
         return float(log_prob / length**self.length_penalty)
 
-    def _check_beam(self) -> None:
-        self._check_unused("search is 'beam'", "temperature", "top_k", "top_p", "seed")
-        self._check_range("beam_size", 1, MAX_BEAM_SIZE)
-        self._check_range("num_captions", 1, self.beam_size, " (the beam size)")
-        self._check_range("groups", 1, self.beam_size, " (the beam size)")
-        self._check_range("diversity", 0, 10)
+    def _check_groups(self) -> None:
         if self.beam_size % self.groups:
             raise OptionError(f"groups is {self.groups}; it must divide the beam size, which is {self.beam_size}")
         if self.groups == 1:
             self._check_unused("groups is 1", "diversity")
-
-    def _check_sample(self) -> None:
-        self._check_unused("search is 'sample'", "beam_size", "groups", "diversity")
-        self._check_range("num_captions", 1, MAX_BEAM_SIZE)
-        self._check_above_zero("temperature", 10)
-        self._check_above_zero("top_p", 1)
-        if self.top_k < 0:
-            raise OptionError(f"top_k is {self.top_k}; it must be at least 0 (0 is off)")
-        if self.seed is not None:
-            self._check_range("seed", 0, MAX_SEED)
-
-    def _check_range(self, name: str, low: int, high: int, why: str = "") -> None:
-        value = getattr(self, name)
-        if not low <= value <= high:
-            raise OptionError(f"{name} is {value}; it must be between {low} and {high}{why}")
-
-    def _check_above_zero(self, name: str, high: int) -> None:
-        value = getattr(self, name)
-        if not 0 < value <= high:
-            raise OptionError(f"{name} is {value}; it must be above 0 and at most {high}")
 
     def _check_unused(self, where: str, *names: str) -> None:
         for field in fields(self):

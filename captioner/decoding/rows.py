@@ -1,4 +1,4 @@
-"""The decoder's rows during a search."""
+"""The decoder's rows during a search: what they may write (constraints), what they wrote (trellis), and their steps."""
 
 import torch
 from torch import Tensor

@@ -1,4 +1,4 @@
-"""Drawing tokens at random."""
+"""Searches that write one path per slot: greedy, and sampling with temperature, ``top_k`` and ``top_p``."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,9 @@
-"""ConvNeXt-Tiny (Liu et al. 2022) without its classifier."""
+"""The networks of torchvision that are encoders, each without its classifier.
+
+ConvNeXt-Tiny (Liu et al. 2022), EfficientNet-B0 (Tan and Le 2019), MobileNet V2 (Sandler et al. 2018) and V3 (Howard et
+al. 2019), ResNet-50 and -101 (He et al. 2016), and VGG-16 (Simonyan and Zisserman 2015). They are built without
+pretrained weights, which only training asks for.
+"""
 
 from collections import OrderedDict
 from typing import ClassVar
@@ -10,6 +15,10 @@ from torchvision.models.vgg import cfgs, make_layers
 from captioner.config import EncoderConfig
 from captioner.encoders.base import Encoder
 from captioner.encoders.centred import CentredEncoder
+
+VGG_CHANNELS = 512
+VGG_UNITS = 4096
+VGG_SIDE = 7  # of the pooled map that fc6 reads
 
 
 class ConvNeXtTiny(Encoder):
@@ -93,11 +102,6 @@ class ResNet101(ResNet50):
     network = "resnet101"
 
 
-CHANNELS = 512
-UNITS = 4096
-SIDE = 7  # of the pooled map that fc6 reads
-
-
 class VGG16(Encoder):
     """The map of ``conv5_3`` as the grid (14 x 14 x 512 for 224 pixels), and ``fc7`` (4096) as the vector.
 
@@ -115,16 +119,20 @@ class VGG16(Encoder):
         for module in trunk:
             if isinstance(module, nn.Conv2d):  # without norms, torch's own start would let 13 layers fade to nothing
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-        super().__init__(config, trunk, CHANNELS, None if config.outputs == "grid" else _head(), UNITS)
+        super().__init__(config, trunk, VGG_CHANNELS, None if config.outputs == "grid" else _vgg_head(), VGG_UNITS)
 
 
-def _head() -> nn.Sequential:
+def _vgg_head() -> nn.Sequential:
     """Return all from the last pool to fc7's ReLU; "classifier" holds what torchvision keeps under that name."""
     layers = OrderedDict[str, nn.Module]()
     layers["pool"] = nn.MaxPool2d(2)
-    layers["resize"] = nn.AdaptiveAvgPool2d(SIDE)
+    layers["resize"] = nn.AdaptiveAvgPool2d(VGG_SIDE)
     layers["flatten"] = nn.Flatten()
     layers["classifier"] = nn.Sequential(
-        nn.Linear(CHANNELS * SIDE * SIDE, UNITS), nn.ReLU(), nn.Dropout(), nn.Linear(UNITS, UNITS), nn.ReLU()
+        nn.Linear(VGG_CHANNELS * VGG_SIDE * VGG_SIDE, VGG_UNITS),
+        nn.ReLU(),
+        nn.Dropout(),
+        nn.Linear(VGG_UNITS, VGG_UNITS),
+        nn.ReLU(),
     )
     return nn.Sequential(layers)

@@ -225,8 +225,3 @@ except SystemExit:
     print("loaded:", [name for name in {heavy} if name in sys.modules])"""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.endswith("loaded: []\n")
-
-
-def test_importing_the_package_is_light() -> None:
-    code = "import sys, captioner; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False, cwd=ROOT).returncode == 0

@@ -4,7 +4,10 @@ from argparse import ArgumentParser, Namespace
 
 from training.commands.runs import add_source, run_from
 from training.recipe import Recipe
+from training.recipe_keys import listing
 from training.runs.distributed import join_world
+
+EPILOG = listing(Recipe)
 
 
 def add_arguments(parser: ArgumentParser) -> None:

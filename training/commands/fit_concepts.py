@@ -4,7 +4,10 @@ from argparse import ArgumentParser, Namespace
 
 from training.commands.runs import add_source, run_from
 from training.concepts.recipe import ConceptRecipe
+from training.recipe_keys import listing
 from training.runs.distributed import lone_world
+
+EPILOG = listing(ConceptRecipe)
 
 
 def add_arguments(parser: ArgumentParser) -> None:

@@ -1,14 +1,13 @@
 """The recipe of an encoder that learns concepts: everything that its training depends on, in one TOML file."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated
 
 from captioner.config import STRICT, EncoderConfig, ImageConfig
 from captioner.errors import ConfigError
-from training.ranges import check_name, check_ranges
-from training.recipe import DataRecipe, LearningRecipe
+from captioner.ranges import Range, check_ranges
+from training.recipe import DataRecipe, LearningRecipe, check_name
 
 
 @dataclass(frozen=True)
@@ -23,15 +22,10 @@ class WordsRecipe:
     """
 
     __pydantic_config__ = STRICT
-    RANGES: ClassVar[Mapping[str, tuple[int, int]]] = {
-        "most": (1, 1_000_000),
-        "least_photos": (1, 1_000_000),
-        "agreement": (1, 1000),
-    }
-    most: int = 700
-    least_photos: int = 20
+    most: Annotated[int, Range(1, 1_000_000)] = 700
+    least_photos: Annotated[int, Range(1, 1_000_000)] = 20
     without: tuple[str, ...] = ()
-    agreement: int = 3
+    agreement: Annotated[int, Range(1, 1000)] = 3
 
     def __post_init__(self) -> None:
         check_ranges(self, "words.")
@@ -51,19 +45,12 @@ class ConceptLearningRecipe(LearningRecipe):
         dropout: Probability with which channels of a cell are dropped before the classifier.
     """
 
-    RANGES: ClassVar[Mapping[str, tuple[float, float]]] = {
-        **LearningRecipe.RANGES,
-        "images_per_batch": (1, 100_000),
-        "average": (0, 0.99999),
-        "encoder_learning_rate": (0, 10),
-        "dropout": (0, 0.99),
-    }
-    images_per_batch: int = 24
-    average: float = 0.995
+    images_per_batch: Annotated[int, Range(1, 100_000)] = 24
+    average: Annotated[float, Range(0, 0.99999)] = 0.995
     encoder_stage: str = "stride8"
-    encoder_learning_rate: float = 3e-4
+    encoder_learning_rate: Annotated[float, Range(0, 10)] = 3e-4
     freeze_norms: bool = True
-    dropout: float = 0.2
+    dropout: Annotated[float, Range(0, 0.99)] = 0.2
 
 
 @dataclass(frozen=True)

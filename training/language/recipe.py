@@ -1,15 +1,14 @@
 """A language model's recipe: everything that its training depends on, in one TOML file."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated
 
 from captioner.config import STRICT, DecoderConfig
 from captioner.errors import ConfigError
+from captioner.ranges import Range, check_ranges
 from training.language.sampling import SampleOptions
-from training.ranges import check_name
-from training.recipe import LearningRecipe, TokenizerRecipe
+from training.recipe import LearningRecipe, TokenizerRecipe, check_name
 
 
 @dataclass(frozen=True)
@@ -25,13 +24,12 @@ class TextRecipe:
     __pydantic_config__ = STRICT
     files: tuple[str, ...]
     root: str = ""
-    validation_share: float = 0.05
+    validation_share: Annotated[float, Range(0, 0.5, above=True)] = 0.05
 
     def __post_init__(self) -> None:
         if not self.files:
             raise ConfigError("text.files is empty; it must name at least one file")
-        if not 0 < self.validation_share <= 0.5:
-            raise ConfigError(f"text.validation_share is {self.validation_share}; it must be above 0 and at most 0.5")
+        check_ranges(self, "text.")
 
     @property
     def paths(self) -> list[Path]:
@@ -48,13 +46,8 @@ class StreamRecipe(LearningRecipe):
         chunk: Tokens of each stream per step. The state is carried from chunk to chunk, gradients are not.
     """
 
-    RANGES: ClassVar[Mapping[str, tuple[float, float]]] = {
-        **LearningRecipe.RANGES,
-        "streams": (1, 100_000),
-        "chunk": (1, 100_000),
-    }
-    streams: int = 32
-    chunk: int = 100
+    streams: Annotated[int, Range(1, 100_000)] = 32
+    chunk: Annotated[int, Range(1, 100_000)] = 100
 
 
 @dataclass(frozen=True)

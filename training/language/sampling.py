@@ -1,6 +1,7 @@
 """Text of any length from a language model."""
 
 from dataclasses import dataclass, replace
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -11,10 +12,12 @@ from captioner.decoding import MAX_BEAM_SIZE, MAX_LENGTH, DecodingOptions, Speci
 from captioner.decoding.rows import Constraints
 from captioner.decoding.sampling import Sampler
 from captioner.errors import OptionError
+from captioner.ranges import Range, check_ranges, ranges_of
 from captioner.tokenizers import Tokenizer
 from training.language.model import LanguageModel
 
 MAX_TEXT = 100_000
+DECODING = ranges_of(DecodingOptions)
 
 
 @dataclass(frozen=True)
@@ -32,19 +35,16 @@ class SampleOptions:
     """
 
     __pydantic_config__ = STRICT
-    length: int = 400
-    count: int = 1
-    temperature: float = 0.8
-    top_k: int = 0
-    top_p: float = 1.0
-    seed: int | None = 1
+    length: Annotated[int, Range(1, MAX_TEXT)] = 400
+    count: Annotated[int, Range(1, MAX_BEAM_SIZE)] = 1
+    temperature: Annotated[float, DECODING["temperature"]] = 0.8
+    top_k: Annotated[int, DECODING["top_k"]] = 0
+    top_p: Annotated[float, DECODING["top_p"]] = 1.0
+    seed: Annotated[int | None, DECODING["seed"]] = 1
     beginning: str = ""
 
     def __post_init__(self) -> None:
-        for name, most in (("length", MAX_TEXT), ("count", MAX_BEAM_SIZE)):
-            if not 1 <= getattr(self, name) <= most:
-                raise OptionError(f"{name} is {getattr(self, name)}; it must be between 1 and {most}")
-        self.decoding()  # checks the rest
+        check_ranges(self, error=OptionError)
 
     def decoding(self) -> DecodingOptions:
         """Return the same as a search that never ends early."""

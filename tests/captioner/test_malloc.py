@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from captioner import malloc as memory
+from captioner import malloc
 
 pytestmark = pytest.mark.slow
 SCRIPT = """
@@ -57,4 +57,4 @@ def test_a_forward_pass_takes_few_new_pages() -> None:
 def test_elsewhere_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(platform, "libc_ver", lambda: ("", ""))
     monkeypatch.setattr(ctypes, "CDLL", pytest.fail)
-    assert not memory.keep_freed_memory()
+    assert not malloc.keep_freed_memory()
