@@ -10,10 +10,10 @@ from functools import partial
 from captioner.checkpoint import read_header
 from captioner.errors import CaptionerError
 from captioner.malloc import keep_freed_memory
-from service.app import create_app, equip
+from service.app import add_observability, create_app
 from service.inference.engine import Engine
 from service.inference.jobs import Model
-from service.lifecycle import FAILED, Life
+from service.lifecycle import FAILED, Lifecycle
 from service.observability.logs import start_logging
 from service.observability.metrics import Metrics
 from service.server import addresses, open_server
@@ -51,14 +51,14 @@ def _serve(read: Callable[[Mapping[str, str]], Settings]) -> int:
         read_header(settings.checkpoint)  # so that a wrong name is told at once
         engine = Engine(settings, metrics)
         app = create_app(engine, settings)
-        equip(app, metrics, settings)
+        add_observability(app, metrics, settings)
         server = open_server(app, settings)
     except (CaptionerError, OSError) as error:
         print(f"captioner: {error}", file=sys.stderr)
         return FAILED
-    life = Life(engine, server, settings, announce=lambda model: announce(model, addresses(server), settings))
-    status = life.run()
-    if not life.is_over:
+    lifecycle = Lifecycle(engine, server, settings, announce=lambda model: announce(model, addresses(server), settings))
+    status = lifecycle.run()
+    if not lifecycle.is_over:
         _leave_at_once(status)
     return status
 

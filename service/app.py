@@ -9,14 +9,14 @@ from service.buffering import refuse_unread
 from service.errors import register_errors, request_id
 from service.inference.engine import Engine
 from service.inference.jobs import Model, Predictor
-from service.inference.pipeline import Desk
-from service.observability.access import hear_answers
+from service.inference.pipeline import CaptionPipeline
+from service.observability.access import observe_answers
 from service.observability.logs import log_answer
 from service.observability.metrics import Metrics, create_metrics_page
 from service.observability.observer import Observer
 from service.observability.tracing import open_exporter, trace_answer, trace_requests
 from service.settings import DEFAULT_SETTINGS, Settings
-from service.web.access import guard
+from service.web.access import control_access
 from service.web.adapters import create_adapters
 from service.web.api import create_api
 from service.web.fetching import Fetcher
@@ -84,16 +84,16 @@ def create_app(
     )
     register_errors(app)
     refuse_unread(app, settings.max_buffered_bytes, engine.observer)
-    desk = Desk(engine, settings)
+    pipeline = CaptionPipeline(engine, settings)
     fetcher = Fetcher.from_settings(settings)
-    app.register_blueprint(create_api(desk, fetcher, settings))
-    app.register_blueprint(create_heatmaps(desk, fetcher, settings))
-    for adapter in create_adapters(desk, settings):
+    app.register_blueprint(create_api(pipeline, engine, fetcher, settings))
+    app.register_blueprint(create_heatmaps(pipeline, fetcher, settings))
+    for adapter in create_adapters(pipeline, engine, settings):
         app.register_blueprint(adapter)
     app.register_blueprint(create_reference(settings))
     app.register_blueprint(create_pages(settings))
     app.after_request(_add_headers)
-    guard(app, settings)
+    control_access(app, settings)
     return app
 
 
@@ -109,7 +109,7 @@ def _add_headers(response: Response) -> Response:
     return response
 
 
-def equip(app: Flask, metrics: Metrics, settings: Settings) -> None:
+def add_observability(app: Flask, metrics: Metrics, settings: Settings) -> None:
     """Let an application be seen into, as the settings say.
 
     Args:
@@ -120,9 +120,9 @@ def equip(app: Flask, metrics: Metrics, settings: Settings) -> None:
     Raises:
         ConfigError: If traces are wanted and OpenTelemetry is not installed.
     """
-    hear_answers(app, metrics.answered, log_answer)
+    observe_answers(app, metrics.answered, log_answer)
     if settings.metrics:
         app.register_blueprint(create_metrics_page(metrics))
     if settings.tracing:
         trace_requests(app, open_exporter())
-        hear_answers(app, trace_answer)
+        observe_answers(app, trace_answer)

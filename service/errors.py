@@ -43,7 +43,7 @@ class RateLimitedError(CaptionerError):
     """The client has sent more requests than the operator allows."""
 
 
-class ComeAgainError(CaptionerError):
+class TemporaryError(CaptionerError):
     """The parent of errors that pass by themselves.
 
     Args:
@@ -56,15 +56,15 @@ class ComeAgainError(CaptionerError):
         self.retry_after = retry_after
 
 
-class BusyError(ComeAgainError):
+class BusyError(TemporaryError):
     """As many requests wait for the model as are allowed."""
 
 
-class NotReadyError(ComeAgainError):
+class NotReadyError(TemporaryError):
     """The model is still being loaded or warmed up."""
 
 
-class DrainingError(ComeAgainError):
+class DrainingError(TemporaryError):
     """The service is about to stop: it finishes what it accepted, and accepts no more."""
 
 
@@ -133,7 +133,7 @@ def _answer_captioner_error(error: CaptionerError) -> Response:
     words = re.findall("[A-Z][a-z]+", type(error).__name__.removesuffix("Error"))
     slug, title = "-".join(words).lower(), " ".join(words).capitalize()
     answer = _problem(status, title, str(error), f"urn:captioner:problem:{slug}")
-    if isinstance(error, ComeAgainError):
+    if isinstance(error, TemporaryError):
         answer.headers["Retry-After"] = str(error.retry_after)
     return answer
 
@@ -204,14 +204,14 @@ def _problem(status: int, title: str, detail: str, kind: str = "about:blank") ->
 Translate = Callable[[Mapping[str, Any]], dict[str, Any]]
 
 
-def speak(blueprint: Blueprint, translate: Translate, folder: str) -> None:
+def translate_errors(blueprint: Blueprint, translate: Translate, folder: str) -> None:
     """Answer every error under an address in a system's own shape, with the native status and headers.
 
     That includes errors that no route gives: an address that is not there, a method that is not taken, a missing key.
 
     Args:
         blueprint: The system's routes.
-        translate: Turns the native problem into what the system's clients expect.
+        translate: ConcurrencyLimit the native problem into what the system's clients expect.
         folder: What the addresses of the system begin with, such as ``/v2``.
     """
 

@@ -22,7 +22,7 @@ HEADER = "X-API-Key"
 NAME = "[A-Za-z0-9._-]{1,64}"
 
 
-class KeyRing:
+class ApiKeys:
     """The keys that open the service.
 
     Args:
@@ -33,7 +33,7 @@ class KeyRing:
         self._names = dict(names)
 
     @classmethod
-    def from_file(cls, path: Path) -> "KeyRing":
+    def from_file(cls, path: Path) -> "ApiKeys":
         """Read a file of one hash per line, each with a name if it shall have one; ``#`` starts a comment.
 
         Raises:
@@ -49,7 +49,7 @@ class KeyRing:
         return cls(names)
 
     def owner(self, key: str) -> str | None:
-        """Return the name of a key's owner; None for a key that is not on the ring."""
+        """Return the name of a key's owner; None for a key that is not known."""
         found = None
         given = _hash(key)
         for known, name in self._names.items():  # all of them, so that the time tells nothing
@@ -61,7 +61,7 @@ class KeyRing:
         """Return the name of the owner of a request's key.
 
         Raises:
-            Unauthorized: If it has none, or one that is not on the ring.
+            Unauthorized: If it has none, or one that is not known.
         """
         key = request.headers.get(HEADER) or _bearer(request.headers.get("Authorization", ""))
         owner = self.owner(key) if key else None

@@ -1,4 +1,4 @@
-"""The life of a service: it loads its model, reloads it when there is a new one, and ends without losing a request."""
+"""The lifecycle of a service: load the model, reload it when there is a new one, end without losing a request."""
 
 import gc
 import logging
@@ -25,7 +25,7 @@ from service.server import stop_server
 from service.settings import Settings
 
 
-def set_aside() -> None:
+def freeze_objects() -> None:
     """Let the garbage collector leave alone all that lives now.
 
     Now and then it looks at every object that there is: with torch loaded nearly 400,000, which takes it a quarter of a
@@ -38,7 +38,7 @@ def set_aside() -> None:
     gc.freeze()
 
 
-def take_back() -> None:
+def unfreeze_objects() -> None:
     """Let the collector look at everything again, as libraries expect when the interpreter ends."""
     gc.unfreeze()
 
@@ -71,9 +71,9 @@ def warm_up(engine: Engine, model: Model, settings: Settings) -> None:
         Exception: Whatever the model raises, if it does not work.
     """
     task = Captioning(settings.options())
-    picture = model.photo(Image.new("RGB", (64, 64))).picture
+    picture = model.prepare(Image.new("RGB", (64, 64)))
     for size in batch_sizes(settings.max_batch):
-        answers = engine.call(partial(task.run, model.predictor, [picture] * size, [""] * size))
+        answers = engine.call(partial(task.run, model.predictor, [picture] * size, [task] * size))
         if len(answers) != size:
             raise ValueError(f"the model returned {len(answers)} answers to {size} photos")
 
@@ -117,7 +117,7 @@ STOPPING = (signal.SIGTERM, signal.SIGINT)
 RELOADING = tuple(filter(None, [getattr(signal, "SIGHUP", None)]))  # which Windows does not have
 
 
-class Life:
+class Lifecycle:
     """What happens in a service beside answering requests.
 
     Args:
@@ -143,11 +143,11 @@ class Life:
         self._load = load
         self._watch = FileWatch(checkpoint_path(settings))
         # Simple queues, since a signal may come in the midst of anything, and theirs is the only put() that allows it.
-        self._wishes: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._requests: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._stops: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._status = DONE
-        self._keeper = threading.Thread(target=self._keep_model, name="keeper", daemon=True)
-        self._ender = threading.Thread(target=self._end, name="ender", daemon=True)
+        self._loader = threading.Thread(target=self._serve_models, name="loading", daemon=True)
+        self._drainer = threading.Thread(target=self._drain, name="draining", daemon=True)
 
     def run(self) -> int:
         """Serve until told to stop, and return the exit status.
@@ -156,13 +156,13 @@ class Life:
         """
         old = {number: signal.signal(number, self._hear) for number in (*STOPPING, *RELOADING)}
         try:
-            self._keeper.start()
-            self._ender.start()
+            self._loader.start()
+            self._drainer.start()
             self._server.run()
-            self._ender.join()
-            self._keeper.join(JOIN_SECONDS)
+            self._drainer.join()
+            self._loader.join(JOIN_SECONDS)
         finally:
-            take_back()
+            unfreeze_objects()
             for number, handler in old.items():
                 signal.signal(number, handler)
         return self._status
@@ -170,11 +170,11 @@ class Life:
     @property
     def is_over(self) -> bool:
         """Whether all has ended, so that nothing is torn from the midst of its work when the interpreter leaves."""
-        return not self._keeper.is_alive() and self._engine.is_over
+        return not self._loader.is_alive() and self._engine.is_over
 
     def reload(self) -> None:
         """Ask for the model to be loaded anew; the old one answers until the new one is ready."""
-        self._wishes.put("reload")
+        self._requests.put("reload")
 
     def stop(self) -> None:
         """Ask for the end: what is accepted is finished, and nothing more is accepted."""
@@ -187,10 +187,10 @@ class Life:
         else:
             self.reload()
 
-    def _keep_model(self) -> None:
+    def _serve_models(self) -> None:
         """Load the model, and then every new one."""
         try:
-            self._begin()
+            self._load_first()
         except DrainingError:  # told to stop before there was a model
             return
         except Exception as error:
@@ -198,22 +198,22 @@ class Life:
             self._status = FAILED
             self.stop()
             return
-        while self._wish() != "end":
+        while self._next_request() != "end":
             self._reload()
 
-    def _begin(self) -> None:
+    def _load_first(self) -> None:
         self._watch.remember()
         model = self._load(self._settings)
         warm_up(self._engine, model, self._settings)
-        set_aside()
+        freeze_objects()
         self._engine.use(model)
         self._announce(model)
 
-    def _wish(self) -> str:
+    def _next_request(self) -> str:
         """Wait for what shall be done next with the model."""
         while True:
             try:
-                return self._wishes.get(timeout=self._settings.reload_seconds or None)
+                return self._requests.get(timeout=self._settings.reload_seconds or None)
             except queue.Empty:
                 if self._watch.is_new():
                     return "reload"
@@ -231,12 +231,12 @@ class Life:
             return
         self._engine.use(model)
         self._engine.observer.reloaded(True)
-        set_aside()
+        freeze_objects()
         names = {"model": model.name, "version": model.version, "sha256": model.sha256}
         text = "a new model answers from now on: %s %s, sha256 %s"
         logger.info(text, *names.values(), extra={"event": "reloaded", **names})
 
-    def _end(self) -> None:
+    def _drain(self) -> None:
         """Once told to stop, finish what was accepted and close the server."""
         self._stops.get()
         logger.info("stopping: finishing what was accepted, refusing the rest")
@@ -244,7 +244,7 @@ class Life:
         if not self._engine.drain(self._settings.drain_seconds):
             logger.error("not all that was accepted was finished within %s seconds", self._settings.drain_seconds)
             self._status = CUT_OFF
-        self._wishes.put("end")
+        self._requests.put("end")
         stop_server(self._server, max(end - time.monotonic(), SENDING_SECONDS))
         logger.info("stopped")
 

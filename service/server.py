@@ -13,7 +13,7 @@ from waitress.server import BaseWSGIServer
 from waitress.task import ThreadedTaskDispatcher
 
 from service.buffering import channel_maker
-from service.concurrency import Turns
+from service.concurrency import ConcurrencyLimit
 from service.settings import Settings
 
 Socket = Any  # a dispatcher of waitress: a listener, a trigger or the channel of a connection
@@ -119,7 +119,7 @@ def open_server(app: Flask, settings: Settings) -> Any:
     threads = HealthFirst(health)
     threads.set_thread_count(settings.server_threads)
     server = create_server(
-        Turns(app, health),
+        ConcurrencyLimit(app, health),
         _dispatcher=threads,
         host=settings.host,
         port=settings.port,

@@ -11,8 +11,8 @@ from captioner.checkpoint import Checkpoint, save_checkpoint
 from captioner.config import DecoderConfig, ImageConfig, ModelConfig
 from captioner.model import CaptionModel
 from captioner.tokenizers import WordTokenizer
-from tests.networks import calibrate
-from tests.pictures import noise_image
+from tests.support.networks import calibrate
+from tests.support.pictures import noise_image
 
 torch.set_num_threads(1)  # the tensors are small, and threads that wait for each other cost more than they bring
 WORDS = ("a", "dog", "runs", "on", "the", "grass", "two", "children", "'s", "ball")

@@ -18,6 +18,10 @@ ORDER = {
         "tokenizers", "cells", "stack", "attention", "encoders", "decoders", "model", "calibration", "quantization",
         "checkpoint", "predictor", "heatmap", "activations", "commands", "__main__",
     ),
+    "service": (
+        "prefix", "keys", "concurrency", "errors", "settings", "observability", "inference", "buffering", "web", "app",
+        "server", "lifecycle", "__main__",
+    ),
     "training": (
         "errors", "recipe_keys", "gradients", "data", "inputs", "evaluation", "data.check", "phase", "recipe_file",
         "recipe", "losses", "language.model", "initial", "runs", "language", "captioning", "concepts", "runs.start",
@@ -28,6 +32,11 @@ FORBIDDEN = {
     "captioner": {"service", "training", "flask", "waitress", "werkzeug", "pycocotools", "pycocoevalcap"},
     "service": {"training", "pycocotools", "pycocoevalcap"},
     "training": {"service", "flask", "waitress", "werkzeug"},
+}
+# What a folder of a package must not know, as dotted names: threads belong to the room that runs them, HTTP to web.
+UNKNOWN = {
+    "service/inference": {"flask", "werkzeug", "waitress", "service.web"},
+    "service/web": {"threading", "concurrent", "queue", "multiprocessing", "asyncio"},
 }
 # Modules of the standard library that Windows does not have.
 POSIX = (
@@ -121,6 +130,13 @@ def test_modules_import_only_those_before_them(path: Path) -> None:
     used = {room(package, name) for name in imports(path) if name.startswith(f"{package}.")}
     above = used - {None, *order[: order.index(own) + 1]}
     assert not above, f"{own} imports {above}"
+
+
+@pytest.mark.parametrize("folder", UNKNOWN)
+def test_folders_do_not_know_what_is_none_of_their_business(folder: str) -> None:
+    for path in sources(folder):
+        known = {name for name in imports(path) for other in UNKNOWN[folder] if f"{name}.".startswith(f"{other}.")}
+        assert not known, f"{path.relative_to(ROOT)} imports {known}"
 
 
 @pytest.mark.parametrize("path", sources("captioner/decoding"), ids=lambda path: str(path.relative_to(ROOT)))

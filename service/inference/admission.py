@@ -9,10 +9,10 @@ from service.errors import BusyError, DrainingError
 
 MOST_RETRY_SECONDS = 60
 STOPPING_RETRY_SECONDS = 5  # until another one serves
-MEMORY = 0.8  # how much of the time per photo is still believed after a new batch
+SMOOTHING = 0.8  # how much of the time per photo is still believed after a new batch
 
 
-class Capacity:
+class Admission:
     """A number of places, each held by a photo from before it is decoded until its answer is known.
 
     Args:
@@ -32,7 +32,7 @@ class Capacity:
         return self._taken
 
     @contextmanager
-    def place(self, photos: int = 1) -> Iterator[None]:
+    def admit(self, photos: int = 1) -> Iterator[None]:
         """Hold places.
 
         Raises:
@@ -58,7 +58,7 @@ class Capacity:
     def learn(self, photos: int, seconds: float) -> None:
         """Hear how long the model took for a batch."""
         known, new = self._seconds_per_photo, seconds / photos
-        self._seconds_per_photo = MEMORY * known + (1 - MEMORY) * new if known else new
+        self._seconds_per_photo = SMOOTHING * known + (1 - SMOOTHING) * new if known else new
 
     def retry_after(self) -> int:
         """Return in how many seconds those who hold a place now will have been answered."""

@@ -11,12 +11,12 @@ from PIL.Image import Image
 
 from captioner.images import DEFAULT_LIMITS, ImageLimits, read_image
 from service.concurrency import pausing
-from service.errors import BusyError, ComeAgainError, DeadlinePassedError, DrainingError, NotReadyError, StuckError
-from service.inference.admission import Capacity
-from service.inference.jobs import Inference, Job, Model, Photo, Task
-from service.inference.queue import WaitingLine
+from service.errors import BusyError, DeadlinePassedError, DrainingError, NotReadyError, StuckError, TemporaryError
+from service.inference.admission import Admission
+from service.inference.jobs import Job, Model, Result, Task
+from service.inference.queue import JobQueue
 from service.inference.worker import InferenceThread
-from service.observability.observer import Observer, Reason, Silence
+from service.observability.observer import Observer, Reason
 from service.observability.tracing import span
 from service.settings import Settings
 
@@ -24,7 +24,7 @@ T = TypeVar("T")
 LOADING_RETRY_SECONDS = 5
 DRAWN_TOGETHER = 2  # pictures; each takes memory
 LAST_BATCH_SECONDS = 5  # how long the thread may take to end once nobody waits for an answer
-REASONS: dict[type[ComeAgainError], Reason] = {
+REASONS: dict[type[TemporaryError], Reason] = {
     BusyError: "queue_full",
     DrainingError: "draining",
     NotReadyError: "not_ready",
@@ -46,16 +46,16 @@ class Engine:
         self, settings: Settings, observer: Observer | None = None, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._settings = settings
-        self.observer = observer or Silence()
+        self.observer = observer or Observer()
         self._clock = clock
         self._model: Model | None = None
-        self._capacity = capacity = Capacity(settings.max_waiting)
+        self._admission = admission = Admission(settings.max_waiting)
         max_wait = settings.max_wait_ms / 1000
-        self._line = WaitingLine(settings.max_batch, max_wait, lambda: capacity.taken, self.observer, clock)
-        self._thread = InferenceThread(self._line, settings.max_batch, capacity.learn, self.observer, clock)
+        self._queue = JobQueue(settings.max_batch, max_wait, lambda: admission.taken, self.observer, clock)
+        self._thread = InferenceThread(self._queue, settings.max_batch, admission.learn, self.observer, clock)
         self._decoders = ThreadPoolExecutor(settings.max_decoding, thread_name_prefix="decoding")
         self._painters = ThreadPoolExecutor(DRAWN_TOGETHER, thread_name_prefix="drawing")
-        weakref.finalize(self, self._line.close)  # which ends the thread of an engine that nobody uses any more
+        weakref.finalize(self, self._queue.close)  # which ends the thread of an engine that nobody uses any more
 
     @property
     def model(self) -> Model:
@@ -73,7 +73,7 @@ class Engine:
         is_first = self._model is None
         self._model = model
         self.observer.model(model.name, model.version, model.sha256)
-        if is_first and not self._capacity.is_closed:
+        if is_first and not self._admission.is_closed:
             self.observer.ready(True)
 
     def choose_model(self) -> Model:
@@ -89,7 +89,7 @@ class Engine:
             raise
 
     @contextmanager
-    def place(self, photos: int = 1) -> Iterator[float]:
+    def admit(self, photos: int = 1) -> Iterator[float]:
         """Hold a place for each photo, taken before it is decoded, since that costs memory; gives the deadline.
 
         Raises:
@@ -99,46 +99,54 @@ class Engine:
         """
         with ExitStack() as held:
             try:
-                held.enter_context(self._capacity.place(photos))
+                held.enter_context(self._admission.admit(photos))
                 self.model  # noqa: B018 - raises if there is none
-            except ComeAgainError as error:
+            except TemporaryError as error:
                 self.observer.rejected(REASONS[type(error)])
                 raise
             yield self._clock() + self._settings.deadline_seconds
 
-    def read(
-        self, data: bytes, limits: ImageLimits = DEFAULT_LIMITS, *, deadline: float, model: Model | None = None
-    ) -> tuple[Photo, float]:
-        """Decode an upload; return the photo as the model looks at it, and how many seconds that took.
+    def decode(
+        self,
+        data: bytes,
+        task: Task,
+        limits: ImageLimits = DEFAULT_LIMITS,
+        *,
+        deadline: float,
+        model: Model | None = None,
+    ) -> Job:
+        """Decode an upload; return the job of the photo as the model looks at it.
 
         Args:
             data: The bytes of its file.
-            limits: What it may be.
-            deadline: When its answer is no longer wanted.
+            task: What the model shall do.
+            limits: What the photo may be.
+            deadline: When its result is no longer wanted.
             model: Who shall look at it; if left out, the model that answers now.
 
         Raises:
             ImageError: If the bytes are no usable image; see :func:`captioner.images.read_image`.
             DeadlinePassedError: If others were decoded until it was too late.
         """
-        model = model or self.model
+        chosen = model or self.model
 
-        def decode() -> tuple[Photo, float]:
+        def decode() -> Job:
             start = time.perf_counter()
-            photo = model.photo(read_image(data, limits))
-            return photo, time.perf_counter() - start
+            job = Job.prepare(chosen, read_image(data, limits), task, deadline)
+            job.decode_seconds = time.perf_counter() - start
+            return job
 
         with span("decode"):
-            photo, seconds = self._result(self._decoders.submit(decode), deadline)
-        self.observer.decoded(seconds)
-        return photo, seconds
+            job = self._result(self._decoders.submit(decode), deadline)
+        self.observer.decoded(job.decode_seconds)
+        return job
 
     def shrink(
         self, data: bytes, fit: Callable[[Image], Image], limits: ImageLimits = DEFAULT_LIMITS, *, deadline: float
     ) -> Image:
         """Decode an upload and return the upright image made small, so that none in full waits for anything.
 
-        It raises what :meth:`read` does.
+        It raises what :meth:`decode` does.
         """
         with span("decode"):
             return self._result(self._decoders.submit(lambda: fit(read_image(data, limits))), deadline)
@@ -152,17 +160,16 @@ class Engine:
         with span("draw"):
             return self._result(self._painters.submit(paint), deadline)
 
-    def submit(self, photo: Photo, task: Task, text: str = "", *, deadline: float) -> Job:
+    def submit(self, job: Job) -> None:
         """Let a photo wait for the model.
 
         Raises:
             DrainingError: If the service has stopped.
         """
-        job = Job(photo, task, text, self._clock(), deadline)
-        self._line.put(job)
-        return job
+        job.submitted = self._clock()
+        self._queue.put(job)
 
-    def wait(self, job: Job) -> Inference:
+    def wait(self, job: Job) -> Result:
         """Wait for what the model says of a photo.
 
         Raises:
@@ -185,13 +192,13 @@ class Engine:
         """
         done: Future[T] = Future()
 
-        def errand() -> None:
+        def call() -> None:
             try:
                 done.set_result(work())
             except Exception as error:  # noqa: BLE001 - it belongs to the caller
                 done.set_exception(error)
 
-        self._line.put_errand(errand)
+        self._queue.put_call(call)
         return done.result()
 
     @property
@@ -205,29 +212,38 @@ class Engine:
         Raises:
             StuckError: If it has died, or has been at the same batch for too long.
         """
-        if not self._thread.is_alive and not self._capacity.is_closed:
+        if not self._thread.is_alive and not self._admission.is_closed:
             raise StuckError("the thread that runs the model has ended; restart the service")
         busy, most = self._thread.busy_seconds(), self._settings.stuck_seconds
         if busy > most:
             raise StuckError(f"the model has been at one batch for {busy:.0f} seconds; at most {most} are expected")
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether a model answers requests."""
+        try:
+            self.check_ready()
+        except (TemporaryError, StuckError):
+            return False
+        return True
+
     def check_ready(self) -> Model:
         """Return the model that answers requests.
 
         Raises:
-            ComeAgainError: If none does: there is no model yet, or the service is about to stop.
+            TemporaryError: If none does: there is no model yet, or the service is about to stop.
             StuckError: If the thread of the model has died or is stuck.
         """
-        self._capacity.check_open()
+        self._admission.check_open()
         self.check_alive()
         return self.model
 
     def drain(self, seconds: float) -> bool:
         """Accept nothing more and finish all that is accepted, for so long at most; return whether that was done."""
-        self._capacity.close()
+        self._admission.close()
         self.observer.ready(False)
-        is_empty = self._capacity.wait_until_empty(seconds)
-        self._line.close()
+        is_empty = self._admission.wait_until_empty(seconds)
+        self._queue.close()
         return is_empty and self._thread.join(LAST_BATCH_SECONDS)
 
     def _result(self, answer: "Future[T]", deadline: float) -> T:

@@ -1,9 +1,9 @@
-"""What requests have the model do: a photo, a task, and the answer that somebody waits for."""
+"""What requests have the model do: a photo, a task, the job of both, and its result."""
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol
 
 from PIL.Image import Image
 
@@ -54,13 +54,19 @@ class Predictor(Protocol):
         ...
 
 
-@runtime_checkable
-class PreparingPredictor(Protocol):
-    """A model that can make a photo small outside the inference thread."""
+@dataclass(frozen=True)
+class ModelIdentity:
+    """Which model made a result; it keeps none in memory.
 
-    def prepare(self, image: Image) -> Image:
-        """Return a smaller picture of which the model says the same. May be called from any thread."""
-        ...
+    Attributes:
+        name: What the model is called.
+        version: Which version of it this is.
+        sha256: The hash of its file; empty for one that was not read from a file.
+    """
+
+    name: str
+    version: str
+    sha256: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,47 +99,58 @@ class Model:
         """What else is told of it, as JSON values."""
         return self.predictor.info.details
 
-    def photo(self, image: Image) -> "Photo":
-        """Return an upright image as this model looks at it."""
-        small = self.predictor.prepare(image) if isinstance(self.predictor, PreparingPredictor) else image
-        return Photo(self, small, image.width, image.height, image.format)
+    @property
+    def identity(self) -> ModelIdentity:
+        """What results say of the model."""
+        return ModelIdentity(self.name, self.version, self.sha256)
+
+    def prepare(self, image: Image) -> Image:
+        """Return an upright image as the model is shown it: made small by a predictor that has ``prepare``."""
+        prepare: Callable[[Image], Image] | None = getattr(self.predictor, "prepare", None)
+        return image if prepare is None else prepare(image)
 
 
 @dataclass(frozen=True)
 class Photo:
-    """A photo as a model looks at it, which is small, since many may wait.
+    """What is told of a photo.
 
     Attributes:
-        model: The model that it was prepared for, and that will look at it.
-        picture: What the model is shown.
-        width: The width of the upright photo in full.
-        height: The height of the upright photo in full.
-        format: The format of its file.
+        width: The width of the upright photo in pixels.
+        height: Its height.
+        format: The format of its file, such as ``JPEG``.
     """
 
-    model: Model
-    picture: Image
     width: int
     height: int
     format: str | None
 
 
 class Task(Hashable, Protocol):
-    """What the model does with a batch of photos. Tasks that are equal can run together."""
+    """What the model does with a photo."""
 
     @property
     def repeatable(self) -> bool:
-        """Whether the same photo and text get the same answer again."""
+        """Whether the same photo gets the same answer again."""
         ...
 
-    def run(self, predictor: Predictor, pictures: Sequence[Image], texts: Sequence[str]) -> Sequence[Sequence[Caption]]:
-        """Return what the model says of each picture and its text."""
+    def goes_with(self, other: "Task") -> bool:
+        """Return whether the two can run in one batch."""
+        ...
+
+    def run(self, predictor: Predictor, pictures: Sequence[Image], tasks: Sequence[Any]) -> Sequence[Sequence[Caption]]:
+        """Return what the model says of each picture.
+
+        Args:
+            predictor: The model.
+            pictures: The pictures of a batch.
+            tasks: The task of each, which goes with this one.
+        """
         ...
 
 
 @dataclass(frozen=True)
 class Captioning:
-    """Captions are found; the texts play no part."""
+    """Captions are found."""
 
     options: DecodingOptions
     activations: bool = False
@@ -143,58 +160,103 @@ class Captioning:
         """Whether the same photo gets the same captions again: not if they are drawn by chance."""
         return self.options.search != "sample" or self.options.seed is not None
 
-    def run(self, predictor: Predictor, pictures: Sequence[Image], texts: Sequence[str]) -> Sequence[Sequence[Caption]]:  # noqa: ARG002
+    def goes_with(self, other: Task) -> bool:
+        """Return whether the two can run in one batch: if they are the same."""
+        return self == other
+
+    def run(
+        self,
+        predictor: Predictor,
+        pictures: Sequence[Image],
+        tasks: Sequence["Captioning"],  # noqa: ARG002
+    ) -> list[list[Caption]]:
         """Return the best captions of each picture."""
         return predictor.captions(pictures, self.options, activations=self.activations)
 
 
 @dataclass(frozen=True)
 class Scoring:
-    """Texts are scored, each as the caption of its photo."""
+    """A text is scored as the caption of its photo."""
 
+    text: str
     activations: bool = False
     repeatable: ClassVar[bool] = True
 
-    def run(self, predictor: Predictor, pictures: Sequence[Image], texts: Sequence[str]) -> Sequence[Sequence[Caption]]:
-        """Return each text as the only caption of its picture."""
+    def goes_with(self, other: Task) -> bool:
+        """Return whether the two can run in one batch, whatever their texts."""
+        return isinstance(other, Scoring) and self.activations == other.activations
+
+    def run(self, predictor: Predictor, pictures: Sequence[Image], tasks: Sequence["Scoring"]) -> list[list[Caption]]:
+        """Return the text of each task as the only caption of its picture."""
+        texts = [task.text for task in tasks]
         return [[caption] for caption in predictor.scores(pictures, texts, activations=self.activations)]
 
 
 @dataclass(frozen=True)
-class Inference:
-    """What the model says of one image.
+class Seconds:
+    """How long the parts of a result took; 0 if it was cached.
 
     Attributes:
+        decode: Decoding the photo.
+        inference: The model, for the batch in which the photo was.
+    """
+
+    decode: float = 0.0
+    inference: float = 0.0
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a model says of one photo.
+
+    Attributes:
+        model: The model that said it.
+        photo: What is told of the photo.
         captions: The captions, best first; one when a text was scored.
-        seconds: How long the model took for the batch in which the image was.
-        waited: How long the image had waited for the model, in seconds.
+        seconds: How long it took.
+        cached: Whether it is that of an earlier request.
     """
 
+    model: ModelIdentity
+    photo: Photo
     captions: Sequence[Caption]
-    seconds: float
-    waited: float
+    seconds: Seconds = Seconds()
+    cached: bool = False
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Job:
-    """A photo that waits for the model.
+    """A decoded photo that waits for the model.
 
     Attributes:
-        photo: The photo, and the model that shall look at it.
+        model: The model that shall look at it.
+        picture: What the model is shown, which is small, since many may wait.
+        photo: What is told of the photo.
         task: What to do.
-        text: The text to score, if that is the task.
-        submitted: When it began to wait, by the engine's clock.
-        deadline: When its answer is no longer wanted.
-        answer: Where the answer will be; cancelling it takes the job back, unless the model has begun.
+        deadline: When its result is no longer wanted, by the engine's clock.
+        decode_seconds: How long decoding took.
+        submitted: When it began to wait.
+        answer: Where the result will be; cancelling it takes the job back, unless the model has begun.
     """
 
+    model: Model
+    picture: Image
     photo: Photo
     task: Task
-    text: str
-    submitted: float
     deadline: float
-    answer: "Future[Inference]" = field(default_factory=Future)
+    decode_seconds: float = 0.0
+    submitted: float = 0.0
+    answer: "Future[Result]" = field(default_factory=Future)
+
+    @classmethod
+    def prepare(cls, model: Model, image: Image, task: Task, deadline: float) -> "Job":
+        """Return the job of an upright image, which is not kept."""
+        return cls(model, model.prepare(image), Photo(image.width, image.height, image.format), task, deadline)
 
     def goes_with(self, other: "Job") -> bool:
         """Return whether the two can be in one batch."""
-        return self.photo.model is other.photo.model and self.task == other.task
+        return self.model is other.model and self.task.goes_with(other.task)
+
+    def result(self, captions: Sequence[Caption], seconds: float) -> Result:
+        """Return the result, given what the model said and how long it took."""
+        return Result(self.model.identity, self.photo, captions, Seconds(self.decode_seconds, seconds))

@@ -1,72 +1,28 @@
-"""What all routes share: from the bytes of a photo to what the model says of it, which may have been kept."""
+"""What all routes share: from the bytes of a photo to the result of a task, which may be that of an earlier request."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from PIL.Image import Image
 
 from captioner.errors import OptionError
 from captioner.images import DEFAULT_LIMITS
 from captioner.types import Caption
-from service.errors import ComeAgainError, StuckError
-from service.inference.cache import Kept, PhotoFacts, ResultCache, photo_hash
+from service.inference.cache import ResultCache, photo_hash
 from service.inference.engine import Engine
-from service.inference.jobs import Job, Model, Task
+from service.inference.jobs import Job, Model, ModelIdentity, Result, Task
 from service.settings import Settings
 
-Identity = tuple[str, str, str]  # a model's name, version and hash
-Key = tuple[str, Identity, Task, str]
+Key = tuple[str, ModelIdentity, Task]
 
 
-@dataclass(frozen=True)
-class Work:
-    """What was done for one photo.
+class CaptionPipeline:
+    """The way of a photo: the cache, a place, decoding, the model, and the cache again.
 
-    Attributes:
-        model: The model that did it.
-        photo: What is told of the photo.
-        captions: What the model says of it.
-        decode_seconds: How long decoding took; 0 if nothing was decoded.
-        inference_seconds: How long the model took; 0 if the answer was kept.
-        cached: Whether the answer was kept from an earlier request.
-    """
-
-    model: Model
-    photo: PhotoFacts
-    captions: Sequence[Caption]
-    decode_seconds: float = 0.0
-    inference_seconds: float = 0.0
-    cached: bool = False
-
-
-@dataclass(frozen=True)
-class _Question:
-    """What is asked, of which model, and where its answer is kept if it is.
-
-    A request is answered by one model, however many come meanwhile: so every answer knows whose it is, kept ones too.
-    """
-
-    model: Model
-    photo: bytes
-    task: Task
-    text: str
-    key: Key | None
-
-
-@dataclass(frozen=True)
-class _Begun:
-    """A photo that waits for the model."""
-
-    question: _Question
-    job: Job
-    decode_seconds: float
-
-
-class Desk:
-    """Where routes hand in photos.
+    A request is answered by one model, however many come meanwhile: so every result knows whose it is, cached ones too.
 
     Args:
-        engine: What the photos go through.
+        engine: What decodes the photos and runs the model.
         settings: How the service runs.
     """
 
@@ -76,72 +32,47 @@ class Desk:
         self._cache = ResultCache(settings.cache_bytes, settings.cache_entries)
         self._most_places = settings.max_waiting
 
-    @property
-    def model(self) -> Model:
-        """The model that answers now.
-
-        Raises:
-            NotReadyError: If none is loaded yet.
-        """
-        return self._engine.model
-
-    def check_alive(self) -> None:
-        """Look after the thread of the model; see :meth:`service.inference.engine.Engine.check_alive`."""
-        self._engine.check_alive()
-
-    def check_ready(self) -> Model:
-        """Return the model that answers requests; see :meth:`service.inference.engine.Engine.check_ready`."""
-        return self._engine.check_ready()
-
-    @property
-    def is_ready(self) -> bool:
-        """Whether a model answers requests."""
-        try:
-            self._engine.check_ready()
-        except (ComeAgainError, StuckError):
-            return False
-        return True
-
-    def do(self, photo: bytes, task: Task, text: str = "") -> Work:
+    def caption(self, photo: bytes, task: Task) -> Result:
         """Do a task on one photo.
 
         Args:
             photo: The bytes of its file.
             task: What the model shall do.
-            text: What it shall score, if that is the task.
 
         Raises:
             ImageError: If the photo cannot be read.
             OptionError: If the model does not know what it is told.
-            ComeAgainError: If too many wait already, there is no model yet, or the service is about to stop.
+            TemporaryError: If too many wait already, there is no model yet, or the service is about to stop.
             DeadlinePassedError: If it took too long.
         """
-        question = self._question(self._engine.choose_model(), photo, task, text)
-        kept = self._look_up(question)
-        if kept is not None:
-            return kept
-        with self._engine.place() as deadline:
-            return self._finish(self._begin(question, deadline))
+        model = self._engine.choose_model()
+        key = self._key(model, photo, task)
+        cached = self._look_up(key)
+        if cached is not None:
+            return cached
+        with self._engine.admit() as deadline:
+            return self._finish(self._begin(model, photo, task, deadline), key)
 
-    def do_each(self, photos: Sequence[bytes], task: Task) -> tuple[Model, list[Work | Exception]]:
+    def caption_each(self, photos: Sequence[bytes], task: Task) -> tuple[ModelIdentity, list[Result | Exception]]:
         """Do a task on each of several photos, which go through the model together; the results come in their order.
 
         Returns:
-            The model that did it, and for each photo what was done, or why it was not.
+            The model that did it, and for each photo its result, or why there is none.
 
         Raises:
             OptionError: If the model does not know what it is told, which is no fault of a photo.
-            ComeAgainError: If there is no room for all of them, no model yet, or the service is about to stop.
+            TemporaryError: If there is no room for all of them, no model yet, or the service is about to stop.
         """
         model = self._engine.choose_model()
-        with self._engine.place(min(len(photos), self._most_places)) as deadline:
-            begun = [self._attempt(model, photo, task, deadline) for photo in photos]
+        keys = [self._key(model, photo, task) for photo in photos]
+        with self._engine.admit(min(len(photos), self._most_places)) as deadline:
+            begun = [self._attempt(model, photo, task, key, deadline) for photo, key in zip(photos, keys, strict=True)]
             try:
-                return model, [self._outcome(one) for one in begun]
+                return model.identity, [self._outcome(one, key) for one, key in zip(begun, keys, strict=True)]
             finally:
                 for one in begun:
-                    if isinstance(one, _Begun):
-                        self._engine.cancel(one.job)  # nothing, unless an error of the options ended the wait
+                    if isinstance(one, Job):
+                        self._engine.cancel(one)  # nothing, unless an error of the options ended the wait
 
     def draw(
         self,
@@ -150,7 +81,7 @@ class Desk:
         fit: Callable[[Image], Image],
         paint: Callable[[Image, Sequence[Caption]], bytes],
     ) -> bytes:
-        """Do a task on one photo and draw what came of it, all in one place and time; it raises what :meth:`do` does.
+        """Do a task on one photo and draw its result, all in one place and time; it raises what :meth:`caption` does.
 
         The photo is decoded once more for that, since a photo that waits for the model is kept small.
 
@@ -160,52 +91,52 @@ class Desk:
             fit: Makes the upright image as small as it will be drawn.
             paint: Draws the small image and the captions.
         """
-        question = self._question(self._engine.choose_model(), photo, task)
-        with self._engine.place() as deadline:
-            work = self._look_up(question) or self._finish(self._begin(question, deadline))
+        model = self._engine.choose_model()
+        key = self._key(model, photo, task)
+        with self._engine.admit() as deadline:
+            result = self._look_up(key) or self._finish(self._begin(model, photo, task, deadline), key)
             small = self._engine.shrink(photo, fit, self._limits, deadline=deadline)
-            return self._engine.draw(lambda: paint(small, work.captions), deadline=deadline)
+            return self._engine.draw(lambda: paint(small, result.captions), deadline=deadline)
 
-    def _attempt(self, model: Model, photo: bytes, task: Task, deadline: float) -> "Work | _Begun | Exception":
+    def _attempt(
+        self, model: Model, photo: bytes, task: Task, key: Key | None, deadline: float
+    ) -> Result | Job | Exception:
         try:
-            question = self._question(model, photo, task)
-            return self._look_up(question) or self._begin(question, deadline)
+            return self._look_up(key) or self._begin(model, photo, task, deadline)
         except Exception as error:  # noqa: BLE001 - one photo's mishap is not the others'
             return error
 
-    def _outcome(self, one: "Work | _Begun | Exception") -> Work | Exception:
-        if not isinstance(one, _Begun):
+    def _outcome(self, one: Result | Job | Exception, key: Key | None) -> Result | Exception:
+        if not isinstance(one, Job):
             return one
         try:
-            return self._finish(one)
+            return self._finish(one, key)
         except OptionError:
             raise
         except Exception as error:  # noqa: BLE001 - one photo's mishap is not the others'
             return error
 
-    def _begin(self, question: _Question, deadline: float) -> _Begun:
+    def _begin(self, model: Model, photo: bytes, task: Task, deadline: float) -> Job:
         """Decode a photo and let it wait for the model."""
-        photo, seconds = self._engine.read(question.photo, self._limits, deadline=deadline, model=question.model)
-        job = self._engine.submit(photo, question.task, question.text, deadline=deadline)
-        return _Begun(question, job, seconds)
+        job = self._engine.decode(photo, task, self._limits, deadline=deadline, model=model)
+        self._engine.submit(job)
+        return job
 
-    def _finish(self, begun: _Begun) -> Work:
-        """Wait for the answer, and keep it."""
-        photo = begun.job.photo
-        done = self._engine.wait(begun.job)
-        facts = PhotoFacts(photo.width, photo.height, photo.format)
-        if begun.question.key is not None:
-            self._cache.put(begun.question.key, Kept(facts, done.captions))
-        return Work(begun.question.model, facts, done.captions, begun.decode_seconds, done.seconds)
+    def _finish(self, job: Job, key: Key | None) -> Result:
+        """Wait for the result, and keep it."""
+        result = self._engine.wait(job)
+        if key is not None:
+            self._cache.put(key, result)
+        return result
 
-    def _question(self, model: Model, photo: bytes, task: Task, text: str = "") -> _Question:
+    def _key(self, model: Model, photo: bytes, task: Task) -> Key | None:
+        """Return what the result is kept by; None if it is not."""
         keeps = self._cache.is_on and task.repeatable
-        key = (photo_hash(photo), (model.name, model.version, model.sha256), task, text) if keeps else None
-        return _Question(model, photo, task, text, key)
+        return (photo_hash(photo), model.identity, task) if keeps else None
 
-    def _look_up(self, question: _Question) -> Work | None:
-        if question.key is None:
+    def _look_up(self, key: Key | None) -> Result | None:
+        if key is None:
             return None
-        kept = self._cache.get(question.key)
-        self._engine.observer.cache(kept is not None)
-        return None if kept is None else Work(question.model, kept.photo, kept.captions, cached=True)
+        cached = self._cache.get(key)
+        self._engine.observer.cache(cached is not None)
+        return cached

@@ -1,4 +1,4 @@
-"""The line of photos before the model: who goes next, together with whom, and when."""
+"""The queue of photos before the model: who goes next, together with whom, and when."""
 
 import threading
 from collections import deque
@@ -9,33 +9,38 @@ from service.errors import DeadlinePassedError, DrainingError
 from service.inference.jobs import Job
 from service.observability.observer import Observer
 
-Errand = Callable[[], None]
+Call = Callable[[], None]
 
 
-class WaitingLine:
+class JobQueue:
     """Photos in the order in which they came. Many threads put, one takes.
 
-    The first in line goes next, and with it, in their order, all others of the same task for the same model. When
+    The first in the queue goes next, and with it, in their order, all others of the same task for the same model. When
     they do not fill a batch, they wait a little for more, but only in a crowd: someone who is alone never waits.
 
     Args:
         max_batch: Most photos that go together.
         max_wait: How many seconds a batch waits for more photos, at most.
-        crowd: Tells how many photos are on their way, those that do not wait in line yet included.
+        in_flight: Tells how many photos are on their way, those that do not wait in the queue yet included.
         observer: Hears how many wait, and who waited too long.
         clock: Tells the time in seconds.
     """
 
     def __init__(
-        self, max_batch: int, max_wait: float, crowd: Callable[[], int], observer: Observer, clock: Callable[[], float]
+        self,
+        max_batch: int,
+        max_wait: float,
+        in_flight: Callable[[], int],
+        observer: Observer,
+        clock: Callable[[], float],
     ) -> None:
         self._max_batch = max_batch
         self._max_wait = max_wait
-        self._crowd = crowd
+        self._in_flight = in_flight
         self._observer = observer
         self._clock = clock
         self._waiting: deque[Job] = deque()
-        self._errands: deque[Errand] = deque()
+        self._calls: deque[Call] = deque()
         self._changed = threading.Condition()
         self._closed = False
         self._last_size = 0
@@ -44,31 +49,31 @@ class WaitingLine:
         """Let a photo wait for its turn.
 
         Raises:
-            DrainingError: If the line is closed.
+            DrainingError: If the queue is closed.
         """
         with self._changed:
             self._check_open()
             self._waiting.append(job)
-            self._tell()
+            self._notify()
 
-    def put_errand(self, errand: Errand) -> None:
+    def put_call(self, call: Call) -> None:
         """Let something be done as soon as the batch that runs now is over, before any other.
 
         Raises:
-            DrainingError: If the line is closed.
+            DrainingError: If the queue is closed.
         """
         with self._changed:
             self._check_open()
-            self._errands.append(errand)
+            self._calls.append(call)
             self._changed.notify()
 
-    def take(self) -> list[Job] | Errand | None:
-        """Wait for what is to be done next: a batch, an errand, or None if the line is closed and empty."""
+    def take(self) -> list[Job] | Call | None:
+        """Wait for what is to be done next: a batch, a call, or None if the queue is closed and empty."""
         with self._changed:
             free_since = self._clock()
             while True:
-                if self._errands:
-                    return self._errands.popleft()
+                if self._calls:
+                    return self._calls.popleft()
                 now = self._clock()
                 batch = self.next_batch(now)
                 if not batch and self._closed:
@@ -85,8 +90,8 @@ class WaitingLine:
             self._changed.notify_all()
 
     def next_batch(self, now: float) -> list[Job]:
-        """Return who goes next, after those who gave up or waited too long have left the line."""
-        self._dismiss(now)
+        """Return who goes next, after those who gave up or waited too long have left the queue."""
+        self._drop_expired(now)
         if not self._waiting:
             return []
         first = self._waiting[0]
@@ -94,7 +99,7 @@ class WaitingLine:
 
     def pause(self, batch: Sequence[Job], free_since: float, now: float) -> float:
         """Return how long a batch shall wait for more photos; no longer at all if not above 0."""
-        crowded = self._last_size > 1 or max(len(self._waiting), self._crowd()) > len(batch)
+        crowded = self._last_size > 1 or max(len(self._waiting), self._in_flight()) > len(batch)
         if len(batch) == self._max_batch or self._closed or not crowded:
             return 0
         return max(batch[0].submitted, free_since) + self._max_wait - now
@@ -103,11 +108,11 @@ class WaitingLine:
         for job in batch:
             self._waiting.remove(job)
         self._last_size = len(batch)
-        self._tell()
+        self._notify()
         return batch
 
-    def _dismiss(self, now: float) -> None:
-        """Let those leave the line whose answer nobody waits for any more."""
+    def _drop_expired(self, now: float) -> None:
+        """Let those leave the queue whose answer nobody waits for any more."""
         late = [job for job in self._waiting if job.deadline <= now or job.answer.cancelled()]
         for job in late:
             self._waiting.remove(job)
@@ -115,9 +120,9 @@ class WaitingLine:
                 self._observer.rejected("deadline")
                 job.answer.set_exception(DeadlinePassedError.after(now - job.submitted))
         if late:
-            self._tell()
+            self._notify()
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         self._observer.queued(len(self._waiting))
         self._changed.notify()
 

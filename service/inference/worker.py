@@ -8,8 +8,8 @@ import threading
 from collections.abc import Callable, Sequence
 
 from captioner.types import Caption
-from service.inference.jobs import Inference, Job
-from service.inference.queue import WaitingLine
+from service.inference.jobs import Job
+from service.inference.queue import JobQueue
 from service.observability.observer import Observer
 
 logger = logging.getLogger(__name__)
@@ -30,12 +30,12 @@ def batch_sizes(most: int) -> list[int]:
 
 
 class InferenceThread:
-    """A thread that takes from a line what waits there, and answers it.
+    """A thread that takes from a queue what waits there, and answers it.
 
     When a batch fails, its photos are tried one by one, so that one that the model cannot bear hurts only itself.
 
     Args:
-        line: Where the photos wait; closing it ends the thread.
+        queue: Where the photos wait; closing it ends the thread.
         max_batch: Most photos of a batch.
         learn: Told of the size of each batch and how many seconds it took.
         observer: Hears of each batch.
@@ -44,13 +44,13 @@ class InferenceThread:
 
     def __init__(
         self,
-        line: WaitingLine,
+        queue: JobQueue,
         max_batch: int,
         learn: Callable[[int, float], None],
         observer: Observer,
         clock: Callable[[], float],
     ) -> None:
-        self._line = line
+        self._queue = queue
         self._sizes = batch_sizes(max_batch)
         self._learn = learn
         self._observer = observer
@@ -80,7 +80,7 @@ class InferenceThread:
 
     def _next(self) -> bool:
         """Do what comes next; apart from the loop, so that nothing of the last batch is kept while there is none."""
-        taken = self._line.take()
+        taken = self._queue.take()
         if taken is None:
             return False
         self._busy_since = self._clock()
@@ -105,8 +105,8 @@ class InferenceThread:
         waited = [start - job.submitted for job in jobs]
         self._learn(len(jobs), seconds)
         self._observer.batch(len(jobs), waited, seconds)
-        for job, captions, wait in zip(jobs, answers, waited, strict=True):
-            job.answer.set_result(Inference(captions, seconds, wait))
+        for job, captions in zip(jobs, answers, strict=True):
+            job.answer.set_result(job.result(captions, seconds))
 
     def _fail(self, jobs: Sequence[Job], error: Exception) -> None:
         if len(jobs) > 1 and not isinstance(error, WrongCountError):
@@ -121,8 +121,8 @@ class InferenceThread:
         """Show the model the photos, the last one repeated up to the next size."""
         size = next(size for size in self._sizes if size >= len(jobs))
         padded = [*jobs, *[jobs[-1]] * (size - len(jobs))]
-        pictures, texts = [job.photo.picture for job in padded], [job.text for job in padded]
-        answers = jobs[0].task.run(jobs[0].photo.model.predictor, pictures, texts)
+        pictures, tasks = [job.picture for job in padded], [job.task for job in padded]
+        answers = jobs[0].task.run(jobs[0].model.predictor, pictures, tasks)
         if len(answers) != size:
             raise WrongCountError(f"the model returned {len(answers)} answers to {size} photos")
         return answers[: len(jobs)]

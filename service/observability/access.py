@@ -40,7 +40,7 @@ class Answer:
     request_id: str
 
 
-def hear_answers(app: Flask, *listeners: Callable[[Answer], None]) -> None:
+def observe_answers(app: Flask, *listeners: Callable[[Answer], None]) -> None:
     """Let listeners hear of every answer, in the thread and the context of its request."""
     request_started.connect(_start_clock, app)  # before any hook of a request, which may answer it already
 

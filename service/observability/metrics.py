@@ -17,7 +17,7 @@ from prometheus_client import (
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from service.observability.access import Answer
-from service.observability.observer import Reason
+from service.observability.observer import Observer, Reason
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 PHOTOS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64)
@@ -32,7 +32,7 @@ REFUSED = {  # HTTP status -> why a request was refused before it could wait for
 }
 
 
-class Metrics:
+class Metrics(Observer):
     """An observer that counts. It has a registry of its own, so that two services in a process share nothing."""
 
     def __init__(self) -> None:

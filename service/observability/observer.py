@@ -1,13 +1,13 @@
-"""What the service tells of itself while it runs; whoever counts, times or logs implements this."""
+"""What the service tells of itself while it runs; whoever counts, times or logs derives from this."""
 
 from collections.abc import Sequence
-from typing import Literal, Protocol
+from typing import Literal
 
 Reason = Literal["queue_full", "uploads_full", "deadline", "cancelled", "draining", "not_ready"]
 
 
-class Observer(Protocol):
-    """Hears what happens to requests on their way through the model. Called from several threads."""
+class Observer:
+    """Hears what happens to requests on their way through the model, and does nothing. Called from several threads."""
 
     def queued(self, depth: int) -> None:
         """Hear how many requests wait, whenever that changes."""
@@ -38,31 +38,3 @@ class Observer(Protocol):
 
     def reloaded(self, succeeded: bool) -> None:
         """Hear that a new model was to take over, and whether it could."""
-
-
-class Silence:
-    """An observer that does nothing."""
-
-    def queued(self, depth: int) -> None:
-        """Do nothing."""
-
-    def batch(self, size: int, waited: Sequence[float], seconds: float) -> None:
-        """Do nothing."""
-
-    def decoded(self, seconds: float) -> None:
-        """Do nothing."""
-
-    def rejected(self, reason: Reason) -> None:
-        """Do nothing."""
-
-    def cache(self, hit: bool) -> None:
-        """Do nothing."""
-
-    def ready(self, is_ready: bool) -> None:
-        """Do nothing."""
-
-    def model(self, name: str, version: str, sha256: str) -> None:
-        """Do nothing."""
-
-    def reloaded(self, succeeded: bool) -> None:
-        """Do nothing."""

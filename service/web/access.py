@@ -9,7 +9,7 @@ from limits import parse
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from captioner.errors import ConfigError
-from service.keys import HEADER, KeyRing
+from service.keys import HEADER, ApiKeys
 from service.prefix import serve_below
 from service.settings import Settings
 from service.web.fetching import split_list
@@ -33,8 +33,8 @@ PREFLIGHT_SECONDS = 600
 ANY_ORIGIN = "*"
 
 
-def guard(app: Flask, settings: Settings) -> None:
-    """Put up the guards that the operator wants.
+def control_access(app: Flask, settings: Settings) -> None:
+    """Add the access control that the operator wants: a prefix, proxies, CORS, keys and rate limits.
 
     Raises:
         ConfigError: If the file of keys, the rate limit or the store of its counts does not fit.
@@ -46,7 +46,7 @@ def guard(app: Flask, settings: Settings) -> None:
     if settings.cors_origins:
         _let_pages_call(app, frozenset(split_list(settings.cors_origins)))
     if settings.api_keys is not None:
-        _ask_for_keys(app, KeyRing.from_file(settings.api_keys), {"/metrics"} if settings.metrics_key else set())
+        _ask_for_keys(app, ApiKeys.from_file(settings.api_keys), {"/metrics"} if settings.metrics_key else set())
     if settings.rate_limit:
         _limit_rates(app, settings)
 
@@ -61,11 +61,11 @@ def client_name() -> str:
     return f"key {g.client}" if "client" in g else f"address {request.remote_addr}"
 
 
-def _ask_for_keys(app: Flask, ring: KeyRing, closed: Collection[str]) -> None:
+def _ask_for_keys(app: Flask, keys: ApiKeys, closed: Collection[str]) -> None:
     @app.before_request
     def check_key() -> None:
         if request.path in closed or not (is_open(request.path) or request.method == "OPTIONS"):
-            g.client = ring.require(request)
+            g.client = keys.require(request)
 
 
 def _limit_rates(app: Flask, settings: Settings) -> None:

@@ -11,13 +11,11 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
 from contextlib import contextmanager, suppress
-from threading import BoundedSemaphore, Event, Thread, Timer
 from urllib.parse import SplitResult, urlsplit
 
 from captioner.errors import ConfigError, ImageTooLargeError
-from service.concurrency import pausing
+from service.concurrency import Alarm, Slots, pausing
 from service.errors import BusyError, FetchError
 from service.settings import Settings
 from service.web.requests import Upload
@@ -83,8 +81,8 @@ class Fetcher:
         self._seconds = seconds
         self._resolve = resolve
         self._may_reach = may_reach
-        self._places = BoundedSemaphore(MAX_FETCHES)
-        self._lookups = BoundedSemaphore(MAX_FETCHES)
+        self._places = Slots(MAX_FETCHES)
+        self._lookups = Slots(MAX_FETCHES)
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "Fetcher":
@@ -105,7 +103,7 @@ class Fetcher:
             BusyError: If too many photos are being fetched already.
         """
         parts = self._check(url)
-        if not self._places.acquire(blocking=False):
+        if not self._places.acquire():
             raise BusyError(f"{MAX_FETCHES} photos are being fetched already; try again in a moment")
         try:
             with pausing():
@@ -138,7 +136,7 @@ class Fetcher:
 
     def _get(self, parts: SplitResult) -> bytes:
         deadline = time.monotonic() + self._seconds  # of all: looking up, connecting, encrypting, reading
-        with self._connect(parts, deadline) as (connection, late):
+        with self._connect(parts, deadline) as (connection, alarm):
             target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
             headers = {"Host": _authority(parts), "Accept": "image/*", "Accept-Encoding": "identity"}
             connection.request("GET", target, headers=headers)
@@ -147,7 +145,7 @@ class Fetcher:
                 redirect = "; redirects are not followed" if 300 <= response.status < 400 else ""
                 raise FetchError(f"{parts.hostname} answered with status {response.status}{redirect}")
             data = response.read(self._max_bytes + 1)
-            if late.is_set():
+            if alarm.rang:
                 raise TimeoutError
         if len(data) > self._max_bytes:
             allowed = self._max_bytes / MEBIBYTE
@@ -155,11 +153,11 @@ class Fetcher:
         return data
 
     @contextmanager
-    def _connect(self, parts: SplitResult, deadline: float) -> Iterator[tuple[http.client.HTTPConnection, Event]]:
+    def _connect(self, parts: SplitResult, deadline: float) -> Iterator[tuple[http.client.HTTPConnection, Alarm]]:
         """Connect to an address that was checked, and hang up when the time is over, however slowly bytes trickle.
 
         Returns:
-            The connection, and an event that is set when the time is over.
+            The connection, and what rings when the time is over.
         """
         host, port = str(parts.hostname), parts.port or PORTS[parts.scheme]
         addresses = self._look_up(host, port, deadline)
@@ -169,19 +167,15 @@ class Fetcher:
         if parts.scheme == "https":
             context = ssl.create_default_context()
             line = context.wrap_socket(line, server_hostname=host, do_handshake_on_connect=False)
-        late = Event()
-        watch = Timer(max(0.0, deadline - time.monotonic()), _hang_up, [line, late])
-        watch.daemon = True
-        watch.start()
         connection = http.client.HTTPConnection(host, port)
         connection.sock = line
         try:
-            line.settimeout(_left(deadline))
-            if isinstance(line, ssl.SSLSocket):
-                line.do_handshake()
-            yield connection, late
+            with Alarm(deadline - time.monotonic(), lambda: _hang_up(line)) as alarm:
+                line.settimeout(_left(deadline))
+                if isinstance(line, ssl.SSLSocket):
+                    line.do_handshake()
+                yield connection, alarm
         finally:
-            watch.cancel()
             connection.close()
             line.close()
 
@@ -190,19 +184,9 @@ class Fetcher:
 
         A resolver cannot be told to stop. So it runs in a thread of its own, of which there are only so many.
         """
-        if not self._lookups.acquire(timeout=_left(deadline)):
+        if not self._lookups.acquire(_left(deadline)):
             raise TimeoutError
-        answer: Future[Sequence[str]] = Future()
-
-        def resolve() -> None:
-            try:
-                answer.set_result(self._resolve(host, port))
-            except Exception as error:  # noqa: BLE001 - it belongs to whoever waits
-                answer.set_exception(error)
-            finally:
-                self._lookups.release()
-
-        Thread(target=resolve, name="resolving", daemon=True).start()
+        answer = self._lookups.call(lambda: self._resolve(host, port), "resolving")
         return list(dict.fromkeys(answer.result(_left(deadline))))
 
 
@@ -240,7 +224,6 @@ def split_list(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
-def _hang_up(line: socket.socket, late: Event) -> None:
-    late.set()
+def _hang_up(line: socket.socket) -> None:
     with suppress(OSError):  # it may be closed already
         socket.socket.shutdown(line, socket.SHUT_RDWR)  # that of TLS would forget its keys under the reader's hands

@@ -11,7 +11,7 @@ from captioner.errors import OptionError
 from captioner.heatmap import contact_sheet, overlay, tile_picture
 from captioner.types import Caption
 from service.inference.jobs import Captioning
-from service.inference.pipeline import Desk
+from service.inference.pipeline import CaptionPipeline
 from service.settings import Settings
 from service.web.fetching import Fetcher
 from service.web.parameters import HEATMAPS, Allowance, allowed_options, read_values
@@ -23,7 +23,7 @@ DEFAULTS: Mapping[str, float] = {"caption": 0, "opacity": 0.6, **ONE_WORD, **SHE
 MAX_SHEET = 24_000_000  # pixels of all tiles, if they were square
 
 
-def create_heatmaps(desk: Desk, fetcher: Fetcher, settings: Settings) -> Blueprint:
+def create_heatmaps(pipeline: CaptionPipeline, fetcher: Fetcher, settings: Settings) -> Blueprint:
     """Return the route, bound to a model."""
     heatmaps = Blueprint("heatmaps", __name__)
     allowance = Allowance(settings.options(), settings.max_words)
@@ -39,7 +39,7 @@ def create_heatmaps(desk: Desk, fetcher: Fetcher, settings: Settings) -> Bluepri
         def paint(image: Image, captions: Sequence[Caption]) -> bytes:
             return _draw(image, _chosen(captions, which), **drawn)
 
-        png = desk.draw(fetcher.photo(upload), Captioning(options), lambda image: _fit(image, drawn), paint)
+        png = pipeline.draw(fetcher.photo(upload), Captioning(options), lambda image: _fit(image, drawn), paint)
         return Response(png, mimetype="image/png")
 
     never_store(heatmaps)

@@ -10,16 +10,14 @@ from numpy.typing import NDArray
 
 from captioner.types import Caption
 from service.errors import answer_error, request_id
-from service.inference.cache import PhotoFacts
-from service.inference.jobs import Model
-from service.inference.pipeline import Work
+from service.inference.jobs import ModelIdentity, Photo, Result
 
 CONFIDENCE_DECIMALS = 4  # more than a calibration can tell
 DECIMALS = 6  # of log-probabilities and attention weights: far below what float32 can tell apart after a network
 ACTIVATION_DECIMALS = 4  # enough to draw them
 
 
-def image_payload(photo: PhotoFacts) -> dict[str, Any]:
+def image_payload(photo: Photo) -> dict[str, Any]:
     """Describe the upright image."""
     return {"width": photo.width, "height": photo.height, "format": photo.format}
 
@@ -92,46 +90,46 @@ def never_store(blueprint: Blueprint) -> None:
     blueprint.after_request(forbid_storing)
 
 
-def model_payload(model: Model) -> dict[str, str]:
+def model_payload(model: ModelIdentity) -> dict[str, str]:
     """Say which model answers."""
     return {"name": model.name, "version": model.version}
 
 
-def answer_captions(work: Work, start: float) -> Response:
+def answer_captions(result: Result, start: float) -> Response:
     """Answer the captions of one photo."""
-    captions = [caption_payload(caption) for caption in work.captions]
-    return _answer(work, start, captions=captions)
+    captions = [caption_payload(caption) for caption in result.captions]
+    return _answer(result, start, captions=captions)
 
 
-def answer_score(work: Work, start: float) -> Response:
+def answer_score(result: Result, start: float) -> Response:
     """Answer the score of a text."""
-    [caption] = work.captions
-    return _answer(work, start, score=score_payload(caption))
+    [caption] = result.captions
+    return _answer(result, start, score=score_payload(caption))
 
 
-def answer_each(model: Model, results: Sequence[Work | Exception], start: float) -> Response:
+def answer_each(model: ModelIdentity, results: Sequence[Result | Exception], start: float) -> Response:
     """Answer the captions of several photos, each with its own result or problem, in their order."""
     return jsonify(
         id=request_id(),
         model=model_payload(model),
-        results=[_result(result) for result in results],
+        results=[_result_payload(result) for result in results],
         timing_ms={"total": _since(start)},
     )
 
 
-def _answer(work: Work, start: float, **result: Any) -> Response:
+def _answer(result: Result, start: float, **payload: Any) -> Response:
     return jsonify(
         id=request_id(),
-        model=model_payload(work.model),
-        image=image_payload(work.photo),
-        **result,
-        attention_grid=attention_grid(work.captions),
-        timing_ms=_times(work) | {"total": _since(start)},
-        **_cached(work),
+        model=model_payload(result.model),
+        image=image_payload(result.photo),
+        **payload,
+        attention_grid=attention_grid(result.captions),
+        timing_ms=_times(result) | {"total": _since(start)},
+        **_cached(result),
     )
 
 
-def _result(result: Work | Exception) -> dict[str, Any]:
+def _result_payload(result: Result | Exception) -> dict[str, Any]:
     if isinstance(result, Exception):
         problem: dict[str, Any] = answer_error(result).get_json()
         return {"problem": {name: problem[name] for name in PROBLEM_FIELDS}}
@@ -144,12 +142,12 @@ def _result(result: Work | Exception) -> dict[str, Any]:
     }
 
 
-def _cached(work: Work) -> dict[str, bool]:
-    return {"cached": True} if work.cached else {}
+def _cached(result: Result) -> dict[str, bool]:
+    return {"cached": True} if result.cached else {}
 
 
-def _times(work: Work) -> dict[str, float]:
-    return {"decode": _milliseconds(work.decode_seconds), "inference": _milliseconds(work.inference_seconds)}
+def _times(result: Result) -> dict[str, float]:
+    return {"decode": _milliseconds(result.seconds.decode), "inference": _milliseconds(result.seconds.inference)}
 
 
 def _since(start: float) -> float:

@@ -87,7 +87,7 @@ def test_a_system_without_affinity(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_the_service_computes_in_as_many_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from service.concurrency import Turns  # noqa: PLC0415
+    from service.concurrency import ConcurrencyLimit  # noqa: PLC0415
 
     write(tmp_path, {"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "600000 100000\n"})
     monkeypatch.setattr(cpus.available_cpus, "__defaults__", (tmp_path,))
@@ -104,8 +104,8 @@ def test_the_service_computes_in_as_many_threads(tmp_path: Path, monkeypatch: py
             inside -= 1
         return []
 
-    turns = Turns(application)
-    threads = [threading.Thread(target=turns, args=({}, None)) for _ in range(12)]
+    limit = ConcurrencyLimit(application)
+    threads = [threading.Thread(target=limit, args=({}, None)) for _ in range(12)]
     for thread in threads:
         thread.start()
     for thread in threads:

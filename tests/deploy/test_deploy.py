@@ -15,7 +15,7 @@ import yaml
 from service import create_app
 from service.observability.metrics import Metrics
 from service.settings import VARIABLES, Settings
-from tests.service.fakes import FakePredictor
+from tests.support.fakes import FakePredictor
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"

@@ -17,7 +17,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_pla
 from service import Settings, create_app
 from service.inference.jobs import Predictor
 from service.server import addresses, open_server, stop_server
-from tests.service.fakes import FakePredictor
+from tests.support.fakes import FakePredictor
 
 Serve = Callable[[Flask], AbstractContextManager[str]]
 OpenPage = Callable[..., Page]

@@ -19,7 +19,7 @@ from service.buffering import Channel, channel_maker
 from service.inference.engine import Engine
 from service.inference.jobs import Model
 from service.server import addresses, open_server, stop_server
-from tests.service.gates import PATIENCE, Gate, Listener
+from tests.support.gates import PATIENCE, Gate, Listener
 
 MakePhoto = Callable[..., bytes]
 MIB = 2**20

@@ -12,9 +12,9 @@ from benchmarks.fuzz import ALLOWED_5XX, bombard, is_failure, judge, lives, main
 from benchmarks.hostile import PATHS, Shot, mutate, seeds, shot
 from captioner.types import Caption
 from service import Settings, create_app
-from service.app import equip
+from service.app import add_observability
 from service.observability.metrics import Metrics
-from tests.service.fakes import FakePredictor
+from tests.support.fakes import FakePredictor
 
 pytestmark = pytest.mark.slow
 Serve = Callable[[Flask], AbstractContextManager[str]]
@@ -24,7 +24,7 @@ COUNT = 600
 
 @pytest.fixture
 def app(app: Flask, settings: Settings) -> Flask:
-    equip(app, Metrics(), settings)
+    add_observability(app, Metrics(), settings)
     return app
 
 

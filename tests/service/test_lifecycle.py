@@ -25,10 +25,10 @@ from captioner.errors import CheckpointError
 from service import Settings, create_app
 from service.inference.engine import Engine
 from service.inference.jobs import Model
-from service.lifecycle import CUT_OFF, DONE, FAILED, FileWatch, Life, load_model
+from service.lifecycle import CUT_OFF, DONE, FAILED, FileWatch, Lifecycle, load_model
 from service.server import addresses, open_server
-from tests.service.fakes import FakeInfo, FakePredictor
-from tests.service.gates import PATIENCE, Gate, Listener
+from tests.support.fakes import FakeInfo, FakePredictor
+from tests.support.gates import PATIENCE, Gate, Listener
 
 pytestmark = pytest.mark.slow
 MakePhoto = Callable[..., bytes]
@@ -60,7 +60,7 @@ class Home:
         server = open_server(create_app(self.engine, settings), settings)
         self.netloc = urlsplit(addresses(server)[0]).netloc
         self.is_ready = threading.Event()
-        self.life = Life(self.engine, server, settings, lambda _: self.is_ready.set(), self._load)
+        self.life = Lifecycle(self.engine, server, settings, lambda _: self.is_ready.set(), self._load)
 
     def _load(self, _: Settings) -> Model:
         assert self.may_load.acquire(timeout=PATIENCE)

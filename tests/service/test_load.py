@@ -17,8 +17,8 @@ from service import Settings, create_app
 from service.inference.engine import Engine
 from service.inference.jobs import Model
 from service.server import HEALTH_PATHS, HealthFirst
-from tests.service.fakes import FakePredictor
-from tests.service.gates import PATIENCE, Clock, Gate, Listener
+from tests.support.fakes import FakePredictor
+from tests.support.gates import PATIENCE, Clock, Gate, Listener
 
 pytestmark = pytest.mark.slow
 MakePhoto = Callable[..., bytes]
@@ -94,12 +94,12 @@ def test_an_answer_that_takes_too_long_is_a_504(photo: MakePhoto) -> None:
         clock.now += 31
 
     with ThreadPoolExecutor(2) as threads:
-        errand = threads.submit(engine.call, hold)
+        call = threads.submit(engine.call, hold)
         assert entered.wait(PATIENCE)
         response = threads.submit(app.test_client().post, "/v1/captions", data=photo())
         assert listener.has_queue.wait(PATIENCE)
         late.set()
-        errand.result(PATIENCE)
+        call.result(PATIENCE)
         problem = response.result(PATIENCE)
     assert problem.status_code == 504
     assert problem.get_json()["type"] == "urn:captioner:problem:deadline-passed"
@@ -142,12 +142,12 @@ def test_a_stuck_model_is_neither_alive_nor_ready(photo: MakePhoto) -> None:
         assert leave.wait(PATIENCE)
 
     with ThreadPoolExecutor(1) as threads:
-        errand = threads.submit(engine.call, hold)
+        call = threads.submit(engine.call, hold)
         assert entered.wait(PATIENCE)
         clock.now += 61
         stuck = [client.get(path) for path in ("/livez", "/readyz")]
         leave.set()
-        errand.result(PATIENCE)
+        call.result(PATIENCE)
     for response in stuck:
         assert (response.status_code, response.get_json()["title"]) == (500, "Stuck")
     assert client.get("/livez").status_code == 200

@@ -13,8 +13,8 @@ from playwright.sync_api import Page, expect
 from captioner.errors import ConfigError
 from service import Settings, create_app
 from service.server import HEALTH_PATHS
-from tests.service.browsing import choose, expect_caption, words
-from tests.service.fakes import FakePredictor
+from tests.support.browsing import choose, expect_caption, words
+from tests.support.fakes import FakePredictor
 
 MakePhoto = Callable[..., bytes]
 OpenPage = Callable[..., Page]

@@ -9,8 +9,8 @@ import torchvision
 from safetensors.torch import save_file
 
 from captioner.config import from_dict
-from tests.networks import calibrate
-from tests.pictures import noise_image
+from tests.support.networks import calibrate
+from tests.support.pictures import noise_image
 from training.recipe import Recipe
 
 SUBJECTS = ("a dog", "two children", "a man", "the ball", "a girl")

@@ -1,11 +1,12 @@
 """The interfaces of other systems, so that their clients can call this service as it is.
 
-Each adapter is a thin shell around the same desk: it translates requests, answers and errors, and no more.
+Each adapter is a thin shell around the same pipeline: it translates requests, answers and errors, and no more.
 """
 
 from flask import Blueprint
 
-from service.inference.pipeline import Desk
+from service.inference.engine import Engine
+from service.inference.pipeline import CaptionPipeline
 from service.settings import Settings
 from service.web.adapters.hugging_face import create_hugging_face
 from service.web.adapters.max import create_max
@@ -14,10 +15,10 @@ from service.web.adapters.v2 import create_v2
 __all__ = ["create_adapters"]
 
 
-def create_adapters(desk: Desk, settings: Settings) -> list[Blueprint]:
+def create_adapters(pipeline: CaptionPipeline, engine: Engine, settings: Settings) -> list[Blueprint]:
     """Return the routes of all adapters."""
     return [
-        create_max(desk, settings),
-        create_hugging_face(desk, settings),
-        create_v2(desk, settings),
+        create_max(pipeline, engine, settings),
+        create_hugging_face(pipeline, settings),
+        create_v2(pipeline, engine, settings),
     ]

@@ -7,9 +7,9 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, request
 
 from captioner.errors import OptionError
-from service.errors import BadUploadError, speak
+from service.errors import BadUploadError, translate_errors
 from service.inference.jobs import Captioning
-from service.inference.pipeline import Desk
+from service.inference.pipeline import CaptionPipeline
 from service.settings import Settings
 from service.web.parameters import DECODING, Allowance, Kind, allowed_options, read_values, truth
 from service.web.requests import JSON, JsonValue, decode_base64, read_json, read_upload
@@ -38,7 +38,7 @@ PARAMETERS: Mapping[str, Kind] = {
 NESTED = ("generation_parameters", "generate_kwargs")  # both have been in use
 
 
-def create_hugging_face(desk: Desk, settings: Settings) -> Blueprint:
+def create_hugging_face(pipeline: CaptionPipeline, settings: Settings) -> Blueprint:
     """Return the route, bound to a model."""
     adapter = Blueprint("hugging_face", __name__)
     allowance = Allowance(settings.options(), settings.max_words)
@@ -47,10 +47,10 @@ def create_hugging_face(desk: Desk, settings: Settings) -> Blueprint:
     def image_to_text() -> Response:
         photo, parameters = _read()
         options = allowed_options(decoding_values(parameters), allowance)
-        captions = desk.do(photo, Captioning(options)).captions
+        captions = pipeline.caption(photo, Captioning(options)).captions
         return jsonify([{"generated_text": caption.text} for caption in captions])
 
-    speak(adapter, lambda problem: {"error": problem["detail"]}, "/hf")
+    translate_errors(adapter, lambda problem: {"error": problem["detail"]}, "/hf")
     never_store(adapter)
     return adapter
 

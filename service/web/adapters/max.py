@@ -5,9 +5,10 @@ import math
 from flask import Blueprint, Response, jsonify, request
 
 from captioner.errors import OptionError
-from service.errors import speak
+from service.errors import translate_errors
+from service.inference.engine import Engine
 from service.inference.jobs import Captioning
-from service.inference.pipeline import Desk
+from service.inference.pipeline import CaptionPipeline
 from service.settings import Settings
 from service.web.parameters import Allowance, allowed_options
 from service.web.requests import read_upload
@@ -17,7 +18,7 @@ UNSTATED = "not stated in the model's file; see the model card"
 PREDICTIONS = 3  # as many as MAX gives
 
 
-def create_max(desk: Desk, settings: Settings) -> Blueprint:
+def create_max(pipeline: CaptionPipeline, engine: Engine, settings: Settings) -> Blueprint:
     """Return the routes, bound to a model."""
     adapter = Blueprint("max", __name__)
     allowance = Allowance(settings.options(), settings.max_words)
@@ -28,7 +29,7 @@ def create_max(desk: Desk, settings: Settings) -> Blueprint:
         if upload.fields or not upload.photos:
             raise OptionError("there are no parameters but image; POST /v1/captions has more")
         task = Captioning(allowed_options({"num_captions": PREDICTIONS}, allowance))
-        captions = desk.do(upload.photos[0], task).captions
+        captions = pipeline.caption(upload.photos[0], task).captions
         predictions = [
             {"index": str(index), "caption": caption.text, "probability": math.exp(min(0.0, caption.log_prob))}
             for index, caption in enumerate(sorted(captions, key=lambda caption: -caption.log_prob))
@@ -37,7 +38,7 @@ def create_max(desk: Desk, settings: Settings) -> Blueprint:
 
     @adapter.get("/model/metadata")
     def tell_metadata() -> Response:
-        model = desk.model
+        model = engine.model
         return jsonify(
             id=f"{model.name}-{model.version}",
             name=model.name,
@@ -47,6 +48,6 @@ def create_max(desk: Desk, settings: Settings) -> Blueprint:
             license=str(model.details.get("provenance", {}).get("license") or UNSTATED),
         )
 
-    speak(adapter, lambda problem: {"status": "error", "message": problem["detail"]}, "/model")
+    translate_errors(adapter, lambda problem: {"status": "error", "message": problem["detail"]}, "/model")
     never_store(adapter)
     return adapter

@@ -8,9 +8,17 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, request
 
 from captioner.types import Caption
-from service.errors import BadUploadError, ComeAgainError, NotReadyError, StuckError, UnknownModelError, speak
-from service.inference.jobs import Captioning, Model
-from service.inference.pipeline import Desk, Work
+from service.errors import (
+    BadUploadError,
+    NotReadyError,
+    StuckError,
+    TemporaryError,
+    UnknownModelError,
+    translate_errors,
+)
+from service.inference.engine import Engine
+from service.inference.jobs import Captioning, Model, ModelIdentity, Result
+from service.inference.pipeline import CaptionPipeline
 from service.settings import Settings
 from service.web.adapters.tensors import (
     ALL_WANTED,
@@ -37,7 +45,7 @@ PLATFORM = "captioner_pytorch"
 PATHS = ("/v2/models/<name>", "/v2/models/<name>/versions/<version>")
 
 
-def create_v2(desk: Desk, settings: Settings) -> Blueprint:
+def create_v2(pipeline: CaptionPipeline, engine: Engine, settings: Settings) -> Blueprint:
     """Return the routes, bound to a model."""
     adapter = Blueprint("v2", __name__)
     allowance = Allowance(settings.options(), settings.max_words)
@@ -48,16 +56,16 @@ def create_v2(desk: Desk, settings: Settings) -> Blueprint:
 
     @adapter.get("/v2/health/live")
     def tell_live() -> Response:
-        desk.check_alive()
+        engine.check_alive()
         return jsonify(live=True)
 
     @adapter.get("/v2/health/ready")
     def tell_ready() -> tuple[Response, int]:
-        ready = desk.is_ready
+        ready = engine.is_ready
         return jsonify(ready=ready), _status(ready)
 
     def tell_model(name: str, version: str | None = None) -> Response:
-        model = _check_model(desk, name, version)
+        model = _check_model(engine, name, version)
         return jsonify(
             name=model.name,
             versions=[model.version],
@@ -67,38 +75,38 @@ def create_v2(desk: Desk, settings: Settings) -> Blueprint:
         )
 
     def tell_model_ready(name: str, version: str | None = None) -> tuple[Response, int]:
-        model, ready = _check_model(desk, name, version), desk.is_ready
+        model, ready = _check_model(engine, name, version), engine.is_ready
         return jsonify(name=model.name, ready=ready), _status(ready)
 
     def infer(name: str, version: str | None = None) -> Response:
-        _check_model(desk, name, version)
+        _check_model(engine, name, version)
         values, binary = _read_body()
         photos, wanted = _read_photos(values, binary, settings.max_images), _read_outputs(values)
         packed = binary_outputs(values, _object(values, "parameters"), wanted)
         options = allowed_options(_read_parameters(values), allowance, len(photos))
-        model, results = desk.do_each(photos, Captioning(options))
+        model, results = pipeline.caption_each(photos, Captioning(options))
         return answer_tensors(_answer(model, values, [_done(result) for result in results], wanted), packed)
 
     for path in PATHS:
         adapter.get(path)(tell_model)
         adapter.get(f"{path}/ready")(tell_model_ready)
         adapter.post(f"{path}/infer")(infer)
-    _add_triton(adapter, desk)
-    speak(adapter, _error, "/v2")
+    _add_triton(adapter, engine)
+    translate_errors(adapter, _error, "/v2")
     never_store(adapter)
     return adapter
 
 
-def _add_triton(adapter: Blueprint, desk: Desk) -> None:
+def _add_triton(adapter: Blueprint, engine: Engine) -> None:
     """Add what Triton has besides the protocol, and its client asks for."""
 
     def tell_configuration(name: str, version: str | None = None) -> Response:
-        _check_model(desk, name, version)
+        _check_model(engine, name, version)
         return jsonify(_configuration(name))
 
     @adapter.post("/v2/repository/index")
     def list_models() -> Response:
-        return jsonify(_index(desk, _wants_ready()))
+        return jsonify(_index(engine, _wants_ready()))
 
     for path in PATHS:
         adapter.get(f"{path}/config")(tell_configuration)
@@ -145,14 +153,14 @@ def _wants_ready() -> bool:
     return ready
 
 
-def _index(desk: Desk, only_ready: bool) -> list[dict[str, str]]:
+def _index(engine: Engine, only_ready: bool) -> list[dict[str, str]]:
     try:
-        model = desk.model
+        model = engine.model
     except NotReadyError:
         return []
     try:
-        desk.check_ready()
-    except (ComeAgainError, StuckError) as error:
+        engine.check_ready()
+    except (TemporaryError, StuckError) as error:
         state, reason = "UNAVAILABLE", str(error)
     else:
         state, reason = "READY", ""
@@ -166,8 +174,8 @@ def _status(ready: bool) -> int:
     return 200 if ready else 503
 
 
-def _check_model(desk: Desk, name: str, version: str | None) -> Model:
-    model = desk.model
+def _check_model(engine: Engine, name: str, version: str | None) -> Model:
+    model = engine.model
     if name != model.name or version not in (None, model.version):
         raise UnknownModelError(f"there is only the model {model.name!r}, version {model.version!r}")
     return model
@@ -240,7 +248,7 @@ def _object(values: dict[str, Any], name: str) -> dict[str, Any]:
     return found
 
 
-def _done(result: Work | Exception) -> Sequence[Caption]:
+def _done(result: Result | Exception) -> Sequence[Caption]:
     """Return a photo's captions; the protocol has no errors for a part of a request."""
     if isinstance(result, Exception):
         raise result
@@ -248,7 +256,7 @@ def _done(result: Work | Exception) -> Sequence[Caption]:
 
 
 def _answer(
-    model: Model, values: dict[str, Any], found: Sequence[Sequence[Caption]], wanted: Sequence[str]
+    model: ModelIdentity, values: dict[str, Any], found: Sequence[Sequence[Caption]], wanted: Sequence[str]
 ) -> dict[str, Any]:
     each = len(found[0])
     shape = [len(found)] if each == 1 else [len(found), each]

@@ -6,8 +6,8 @@ from PIL import Image
 from captioner.__main__ import main
 from captioner.checkpoint import Checkpoint
 from captioner.predictor import CaptionPredictor
-from tests.command_line import FakePredictor, Outcome, Run
-from tests.pictures import noise_image
+from tests.support.command_line import FakePredictor, Outcome, Run
+from tests.support.pictures import noise_image
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from PIL import Image
 from captioner.decoding import DecodingOptions
 from captioner.errors import CheckpointError
 from captioner.types import Caption
-from tests.command_line import FakePredictor, Run
+from tests.support.command_line import FakePredictor, Run
 
 
 def test_a_photo(run: Run, predictor: FakePredictor, folder: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from captioner.checkpoint import write_safetensors
-from tests.command_line import Run
+from tests.support.command_line import Run
 
 
 def write_checkpoint(path: Path) -> None:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from captioner.commands.output import shown
 from captioner.predictor import CaptionPredictor
-from tests.command_line import FakePredictor, Run
+from tests.support.command_line import FakePredictor, Run
 
 
 def picture(width: int, kind: str = "PNG") -> bytes:

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from captioner.predictor import CaptionPredictor
-from tests.command_line import FakePredictor, Run
+from tests.support.command_line import FakePredictor, Run
 
 
 def test_captions_score_as_they_were_found(run: Run, photo: Path, small_model: CaptionPredictor) -> None:

@@ -8,7 +8,7 @@ from captioner.activations import choose_units, unit_plot, unit_rows
 from captioner.decoding import DecodingOptions
 from captioner.predictor import CaptionPredictor
 from captioner.types import Caption
-from tests.command_line import FakePredictor, Run
+from tests.support.command_line import FakePredictor, Run
 
 
 def equal(path: Path, expected: Image.Image) -> bool:

@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from captioner.decoding import DecodingOptions
-from tests.toy_decoder import EOS, STATES, Reader, Tokens, run, table
+from tests.support.toy_decoder import EOS, STATES, Reader, Tokens, run, table
 
 Scored = list[tuple[float, Tokens]]
 

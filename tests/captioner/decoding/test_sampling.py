@@ -16,7 +16,7 @@ from captioner.decoding import DecodingOptions
 from captioner.decoding.rows import IMPOSSIBLE
 from captioner.decoding.sampling import Sampler, probabilities
 from captioner.types import Hypothesis
-from tests.toy_decoder import EOS, Reader, Tokens, run, table
+from tests.support.toy_decoder import EOS, Reader, Tokens, run, table
 
 DRAWS = 80  # searches of 50 samples each
 KINDS: list[dict[str, Any]] = [

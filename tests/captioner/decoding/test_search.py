@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from captioner.decoding import DecodingOptions, search
 from captioner.errors import OptionError
-from tests.toy_decoder import BOS, EOS, PAD, SPECIAL, STATES, UNK, Reader, Tokens, ToyDecoder, run, table
+from tests.support.toy_decoder import BOS, EOS, PAD, SPECIAL, STATES, UNK, Reader, Tokens, ToyDecoder, run, table
 
 SEARCHES = {
     "greedy": DecodingOptions(beam_size=1),

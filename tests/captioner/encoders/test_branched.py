@@ -11,7 +11,7 @@ from captioner.encoders import ENCODERS, BranchedEncoder, Encoder, build_encoder
 from captioner.errors import ConfigError
 from captioner.model import CaptionModel
 from captioner.tokenizers import WordTokenizer
-from tests.networks import calibrate
+from tests.support.networks import calibrate
 
 pytestmark = pytest.mark.slow
 SIDE = 64

@@ -20,7 +20,7 @@ from captioner.encoders import ENCODERS, Encoder, build_encoder
 from captioner.encoders.base import SAME_PADDED
 from captioner.encoders.centred import CentredEncoder
 from captioner.errors import ConfigError
-from tests.networks import calibrate, draw_weights
+from tests.support.networks import calibrate, draw_weights
 
 pytestmark = pytest.mark.slow
 Padding = Literal["symmetric", "same"]

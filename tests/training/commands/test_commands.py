@@ -12,7 +12,7 @@ from captioner.__main__ import main as caption_main
 from captioner.checkpoint import load_checkpoint
 from captioner.errors import CheckpointError, ConfigError
 from captioner.predictor import CaptionPredictor
-from tests.language_models import random_model
+from tests.support.language_models import random_model
 from training.__main__ import COMMANDS, main
 from training.initial.pretrained import pretrained_weights
 from training.language.model import load_language_model, save_language_model

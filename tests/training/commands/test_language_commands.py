@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from tests.language_models import RHYME, random_model
+from tests.support.language_models import RHYME, random_model
 from training.__main__ import main
 from training.language.model import save_language_model
 

@@ -16,7 +16,7 @@ from captioner.config import EncoderConfig, from_dict
 from captioner.encoders import ENCODERS
 from captioner.errors import ConfigError
 from captioner.tokenizers.word import split_words
-from tests.stopping import stop_after
+from tests.support.stopping import stop_after
 from training.__main__ import main
 from training.concepts.network import SHARPNESS, ConceptNetwork
 from training.concepts.recipe import ConceptRecipe, WordsRecipe

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from captioner.tokenizers import TOKENIZERS, WordTokenizer
-from tests.pictures import noise_image
+from tests.support.pictures import noise_image
 from training.__main__ import main
 from training.data import CaptionSource
 from training.data.check.check import CheckOptions, check, parts_of_file

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
-from tests.pictures import noise_image
+from tests.support.pictures import noise_image
 from training.__main__ import main
 from training.commands import prepare as command
 from training.data.download import prepare as module

@@ -9,7 +9,7 @@ import pytest
 from captioner.config import from_dict, to_dict
 from captioner.errors import ConfigError
 from captioner.images import read_image
-from tests.pictures import noise_image
+from tests.support.pictures import noise_image
 from training.data import CaptionedImage, load_captioned_images
 from training.errors import DataError
 from training.recipe import Recipe

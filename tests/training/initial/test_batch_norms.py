@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from captioner.config import EncoderConfig
 from captioner.encoders import ENCODERS, Encoder
 from captioner.types import Features
-from tests.networks import calibrate, draw_weights
+from tests.support.networks import calibrate, draw_weights
 from training.captioning.setup import set_up
 from training.concepts.recipe import ConceptRecipe
 from training.concepts.task import set_up_concepts

@@ -14,7 +14,7 @@ from captioner.errors import ConfigError
 from captioner.model import CaptionModel
 from captioner.predictor import CaptionPredictor
 from captioner.tokenizers import WordTokenizer
-from tests.pictures import noise_image
+from tests.support.pictures import noise_image
 from training.__main__ import main
 from training.initial.ensemble import join
 from training.initial.vocabulary import grow

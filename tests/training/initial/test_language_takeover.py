@@ -11,7 +11,7 @@ from captioner.config import DecoderConfig, from_dict, to_dict
 from captioner.decoders import DECODERS, ConditionedDecoder, SingleDecoder, members_of
 from captioner.errors import CheckpointError, ConfigError
 from captioner.tokenizers import CharacterTokenizer, WordTokenizer
-from tests.language_models import random_model
+from tests.support.language_models import random_model
 from training.initial.language_model import take_over
 from training.language.model import LanguageModel, save_language_model
 from training.recipe import Recipe

@@ -16,7 +16,7 @@ from captioner.errors import ConfigError
 from captioner.model import CaptionModel
 from captioner.predictor import CaptionPredictor
 from captioner.tokenizers import CharacterTokenizer, WordTokenizer, WordTokenizerRule1
-from tests.pictures import noise_image
+from tests.support.pictures import noise_image
 from training.data import CaptionedImage
 from training.initial.vocabulary import grow
 from training.phase import PhaseRecipe

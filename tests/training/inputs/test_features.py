@@ -18,7 +18,7 @@ from captioner.encoders import ENCODERS
 from captioner.images import ImageTransform, read_image
 from captioner.model import CaptionModel
 from captioner.tokenizers import WordTokenizer
-from tests.pictures import noise_image
+from tests.support.pictures import noise_image
 from training.captioning.batches import Batch, CaptionBatches
 from training.data import CaptionedImage, load_captioned_images
 from training.errors import DataError

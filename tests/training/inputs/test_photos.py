@@ -9,7 +9,7 @@ from PIL import Image
 
 from captioner.config import ImageConfig
 from captioner.images import ImageTransform
-from tests.pictures import noise_image
+from tests.support.pictures import noise_image
 from training.errors import DataError
 from training.inputs.photos import AugmentedPhotos, AugmentedSource, store_photos
 

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 from captioner.checkpoint import load_checkpoint, read_header
 from captioner.errors import CheckpointError
-from tests.language_models import random_model, step_through
+from tests.support.language_models import random_model, step_through
 from training.language.model import load_language_model, save_language_model
 
 

@@ -9,7 +9,7 @@ import torch
 from captioner.decoding import DecodingOptions, search
 from captioner.errors import OptionError
 from captioner.tokenizers import WordTokenizer
-from tests.language_models import RHYME, random_model, step_through
+from tests.support.language_models import RHYME, random_model, step_through
 from training.language.activations import text_activations
 from training.language.model import LanguageModel
 from training.language.sampling import SampleOptions, write_samples

@@ -9,7 +9,7 @@ import torch
 
 from captioner.errors import ConfigError, OptionError
 from captioner.tokenizers import WordTokenizer
-from tests.language_models import RHYME, random_model, step_through, text_recipe
+from tests.support.language_models import RHYME, random_model, step_through, text_recipe
 from training.errors import DataError
 from training.language import task as likelihood
 from training.language.recipe import LanguageRecipe, TextRecipe

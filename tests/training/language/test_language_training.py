@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from captioner.errors import ConfigError
-from tests.language_models import RHYME, random_model, text_recipe
-from tests.stopping import stop_after
+from tests.support.language_models import RHYME, random_model, text_recipe
+from tests.support.stopping import stop_after
 from training.errors import TrainingError
 from training.language.model import LanguageModel, load_language_model
 from training.language.recipe import LanguageRecipe

@@ -10,7 +10,7 @@ from captioner.checkpoint import load_checkpoint
 from captioner.decoders import members_of
 from captioner.decoding import DecodingOptions, search
 from captioner.errors import ConfigError
-from tests.stopping import stop_after
+from tests.support.stopping import stop_after
 from training.captioning.rollout import Rollout
 from training.phase import PhaseRecipe
 from training.recipe import Recipe

@@ -10,7 +10,7 @@ import torch
 
 from captioner.checkpoint import load_checkpoint
 from captioner.errors import CaptionerError
-from tests.stopping import stop_after
+from tests.support.stopping import stop_after
 from training.captioning.batches import Batch
 from training.errors import TrainingError
 from training.phase import PhaseRecipe
