@@ -192,6 +192,7 @@ def test_the_model_says_its_name(predictor: CaptionPredictor, small_checkpoint: 
     assert (bare.info.name, bare.info.version) == ("unnamed", "unversioned")
 
 
+@pytest.mark.slow
 def test_the_shipped_model_captions_batches_as_it_captions_alone() -> None:
     predictor = CaptionPredictor.from_checkpoint()
     samples = sorted(SHIPPED.parents[1].glob("service/static/samples/*.jpg"))
