@@ -7,8 +7,8 @@ from typing import Any
 from service.settings import Settings
 from service.web.heatmaps import DEFAULTS as DRAWING
 from service.web.openapi.adapters import adapter_paths
-from service.web.openapi.operations import JSON_MIME, MIME, get, json_answer, photo_bodies, post
-from service.web.openapi.schemas import SCHEMAS, one, query
+from service.web.openapi.operations import JSON_MIME, MIME, get, json_answer, post, taken
+from service.web.openapi.schemas import SCHEMAS, one
 from service.web.parameters import CAPTIONS, HEATMAPS, SCORES
 
 VERSION = "1.0.0"  # of the interface
@@ -57,8 +57,7 @@ def _native_paths(settings: Settings) -> dict[str, Any]:
             "Describe photos",
             "Of one photo it answers its captions; of several, in a form, the result or the problem of each, in order.",
             NATIVE,
-            parameters=query(CAPTIONS, defaults),
-            body=photo_bodies(CAPTIONS, defaults, most=settings.max_images),
+            **taken(CAPTIONS, defaults, settings.max_images),
             ok=json_answer("The captions.", either),
         ),
         "/v1/scores": post(
@@ -66,8 +65,7 @@ def _native_paths(settings: Settings) -> dict[str, Any]:
             "Score a sentence about a photo",
             "How likely the model finds a text as the caption of a photo. The text stands in the query or in the body.",
             NATIVE,
-            parameters=query(SCORES, {"activations": False}),
-            body=photo_bodies(SCORES, {"activations": False}),
+            **taken(SCORES, {"activations": False}),
             ok=json_answer("The score.", one("Scored")),
         ),
         "/v1/heatmaps": post(
@@ -75,8 +73,7 @@ def _native_paths(settings: Settings) -> dict[str, Any]:
             "Draw where the model looked",
             "The photo under the attention of one word, or a sheet of all words.",
             NATIVE,
-            parameters=query(HEATMAPS, {**defaults, **DRAWING}),
-            body=photo_bodies(HEATMAPS, {**defaults, **DRAWING}),
+            **taken(HEATMAPS, {**defaults, **DRAWING}),
             ok={"description": "The picture.", "content": PNG},
         ),
         "/v1/model": get(

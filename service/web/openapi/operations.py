@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from service.web.openapi.schemas import PHOTO_BASE64, PHOTO_BYTES, Schema, fields, many, one
+from service.web.openapi.schemas import PHOTO_BASE64, PHOTO_BYTES, Schema, fields, many, one, query, thing
 from service.web.parameters import Kind
 
 JSON_MIME, MIME = "application/json", "application/problem+json"
@@ -41,7 +41,7 @@ def get(
     problem: str = "Problem",
 ) -> Schema:
     """Return a path with GET; see :func:`post`."""
-    responses = dict(answers) | ({} if is_open else errors(ANYWHERE, _mime(problem), one(problem)))
+    responses = dict(answers) | ({} if is_open else errors(ANYWHERE, problem))
     operation = {"operationId": name, "summary": summary, "tags": [tag], "responses": responses}
     operation |= {"description": description} if description else {}
     operation |= {"security": []} if is_open else {}
@@ -78,21 +78,15 @@ def post(
         "tags": [tag],
         "parameters": list(parameters),
         "requestBody": {"required": True, "content": body},
-        "responses": {"200": ok, **errors({**ERRORS, **ANYWHERE}, _mime(problem), one(problem))},
+        "responses": {"200": ok, **errors({**ERRORS, **ANYWHERE}, problem)},
     }
     return {"post": operation}
 
 
-def _mime(problem: str) -> str:
-    return MIME if problem == "Problem" else JSON_MIME
-
-
-def errors(statuses: Mapping[int, str], mime: str, schema: Schema) -> Schema:
+def errors(statuses: Mapping[int, str], problem: str) -> Schema:
     """Return the answers of errors."""
-    return {
-        str(status): {"description": text, "content": {mime: {"schema": schema}}}
-        for status, text in sorted(statuses.items())
-    }
+    content = {MIME if problem == "Problem" else JSON_MIME: {"schema": one(problem)}}
+    return {str(status): {"description": text, "content": content} for status, text in sorted(statuses.items())}
 
 
 def json_answer(description: str, schema: Schema) -> Schema:
@@ -100,29 +94,22 @@ def json_answer(description: str, schema: Schema) -> Schema:
     return {"description": description, "content": {JSON_MIME: {"schema": schema}}}
 
 
-def photo_bodies(table: Mapping[str, Kind], defaults: Mapping[str, Any], most: int = 1) -> Schema:
-    """Return the three ways to send a photo with a table of options: as a form, in JSON, or as the body itself."""
+def taken(table: Mapping[str, Kind], defaults: Mapping[str, Any], most: int = 1) -> dict[str, Any]:
+    """Return what an operation takes: a table of options in the query, and a photo in three ways, options beside it.
+
+    The photo comes in a form, in JSON, or is the body itself.
+    """
     options = fields(table, defaults)
     files = many(PHOTO_BYTES, minItems=1, maxItems=most) if most > 1 else PHOTO_BYTES
     url = {"type": "string", "format": "uri", "description": SITES}
-    return {
-        "multipart/form-data": {"schema": _object({"image": files, **options}, required=["image"])},
-        JSON_MIME: {
-            "schema": {
-                "anyOf": [
-                    _object({"image": PHOTO_BASE64, **options}, required=["image"]),
-                    _object({"url": url, **options}, required=["url"]),
-                ]
-            }
-        },
+    body = {
+        "multipart/form-data": {"schema": thing({"image": files}, options)},
+        JSON_MIME: {"schema": {"anyOf": [thing({"image": PHOTO_BASE64}, options), thing({"url": url}, options)]}},
         **raw_photo(),
     }
+    return {"parameters": query(table, defaults), "body": body}
 
 
 def raw_photo() -> Schema:
     """Return the photo as the body itself."""
     return {"application/octet-stream": {"schema": PHOTO_BYTES}}
-
-
-def _object(properties: Schema, required: Sequence[str]) -> Schema:
-    return {"type": "object", "properties": properties, "required": list(required), "additionalProperties": False}
