@@ -57,7 +57,7 @@ PATHS = (
     "/v1/model",
     "/model/metadata",
 )
-UNSTEADY_FIELDS = {"id", "timing_ms", "instance"}
+UNSTEADY_FIELDS = {"id", "timing_ms", "request_id"}
 STEADY_HEADERS = ("Content-Type", "Cache-Control", "Retry-After", "Allow", "Vary", "Content-Security-Policy")
 
 

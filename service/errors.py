@@ -211,7 +211,7 @@ def translate_errors(blueprint: Blueprint, translate: Translate, folder: str) ->
 
     Args:
         blueprint: The system's routes.
-        translate: ConcurrencyLimit the native problem into what the system's clients expect.
+        translate: Turns the native problem into what the system's clients expect.
         folder: What the addresses of the system begin with, such as ``/v2``.
     """
 
