@@ -42,7 +42,7 @@ def write_report(folder: Path, evaluation: Evaluation, seed: int = 0) -> Path:
 def render(evaluation: Evaluation, seed: int = 0) -> str:
     """Return the page."""
     title = f"How {escape(evaluation.model)} captions {len(evaluation.images)} photos"
-    style = files("training.evaluation").joinpath("report.css").read_text("utf-8")
+    style = files("training.evaluation.report").joinpath("report.css").read_text("utf-8")
     galleries = (
         _gallery(name, evaluation, rows)
         for name, rows in zip(GALLERIES, choose_photos(evaluation.per_photo_cider(), seed), strict=True)
