@@ -21,8 +21,7 @@ from captioner.errors import ImageError, ImageTooLargeError, InvalidImageError, 
 from captioner.formats.foreign import looks_like
 from captioner.formats.iso_media import can_read_heic, coded_pixels, is_avif, is_heic, open_avif, open_heic
 from captioner.formats.jpeg import JpegFile, needed_of_jpeg
-from captioner.formats.needed import MAX_BLOCK_BYTES, Needed
-from captioner.formats.orientation import first_orientation
+from captioner.formats.metadata import MAX_BLOCK_BYTES, Needed, first_orientation
 from captioner.formats.png import needed_of_png
 
 SUPPORTED_FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "AVIF", "HEIC")

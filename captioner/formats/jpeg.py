@@ -11,7 +11,7 @@ from random import Random
 from PIL import JpegImagePlugin
 
 from captioner.errors import InvalidImageError
-from captioner.formats.needed import MAX_BLOCKS, Needed
+from captioner.formats.metadata import MAX_BLOCKS, Needed
 
 MAX_SCANS = 64  # a progressive photo has about ten, and each may cost a pass over all pixels
 MAX_SEGMENTS = 4096  # a photo has tens, one with large metadata some hundreds of 64 KiB each

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from captioner.errors import InvalidImageError
-from captioner.formats.needed import MAX_BLOCK_BYTES, MAX_BLOCKS, Needed
+from captioner.formats.metadata import MAX_BLOCK_BYTES, MAX_BLOCKS, Needed
 
 MAX_CHUNKS = 100_000  # photos have some thousands, of 8 KiB each
 _SIGNATURE = 8

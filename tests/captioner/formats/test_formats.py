@@ -19,7 +19,7 @@ from captioner.errors import ImageError, ImageTooLargeError, InvalidImageError, 
 from captioner.formats.av1 import frame_pixels
 from captioner.formats.boxes import coded_pictures
 from captioner.formats.jpeg import MAX_SCANS, MAX_SEGMENTS
-from captioner.formats.needed import MAX_BLOCK_BYTES
+from captioner.formats.metadata import MAX_BLOCK_BYTES
 from captioner.formats.png import MAX_CHUNKS
 from captioner.images import ImageLimits, read_image
 

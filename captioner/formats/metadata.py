@@ -1,16 +1,35 @@
-"""Which way up a photo is stored, as EXIF and XMP tell it.
+"""What of a file is needed for its picture, and which way up it is stored, as EXIF and XMP tell it.
 
-Read here because Pillow reads all of EXIF for this one number, and warns of damage anywhere in it.
+The orientation is read here because Pillow reads all of EXIF for this one number, and warns of damage anywhere in it.
 """
 
 import re
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
+MAX_BLOCKS = 8  # of metadata that are looked at for an orientation; files have one or two
+MAX_BLOCK_BYTES = 2**18  # of a block that are looked at: its orientation stands near its beginning
 _TAG, _LONG = 0x0112, 4  # the tag of EXIF, and the type of a value of four bytes instead of two
 _EXIF = b"Exif\0\0"
 _ORDERS = {b"II*\0": "<", b"MM\0*": ">"}
 _XMP = re.compile(rb"""tiff:Orientation\s*(?:=\s*["']|>)\s*([1-8])""")  # as an attribute or as an element
+
+
+@dataclass(frozen=True)
+class Needed:
+    """A file without what its picture does not need.
+
+    Attributes:
+        data: What the decoder is given.
+        metadata: Blocks of EXIF and XMP, those to be trusted most first.
+        padded: For a file whose end is missing: the same with more coded data before its end. If its pixels are
+            those of ``data``, none of them depends on what follows, and so nothing of the picture was missing.
+    """
+
+    data: bytes
+    metadata: Sequence[bytes] = ()
+    padded: bytes | None = None
 
 
 def first_orientation(metadata: Iterable[bytes]) -> int:
