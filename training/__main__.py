@@ -21,6 +21,7 @@ COMMANDS = {
     "evaluate": "score a checkpoint's captions",
     "caption": "caption a list of photos without references, as COCO's evaluation server takes it",
     "join": "join models that were trained apart to an ensemble",
+    "quantize": "store the matrices of a model in 8 bits, which makes its file smaller",
     "calibrate": "fit confidences of words and captions, and say how far they hold on other photos",
     "sample": "let a language model write",
     "units": "draw what single gates and states of a language model do while it reads a text",
