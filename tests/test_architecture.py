@@ -106,6 +106,7 @@ for package in {ours}:
 """
 
 
+@pytest.mark.slow
 def test_everything_can_be_imported_without_what_only_some_systems_have() -> None:
     code = WITHOUT_POSIX.format(missing=POSIX, packages=(*PACKAGES, "filelock"), ours=PACKAGES)
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}

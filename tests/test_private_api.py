@@ -26,6 +26,8 @@ from waitress.adjustments import Adjustments
 from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("captioner", "service", "training")
 NAMES = {  # what is imported, called or overridden, and the parameters that it takes; None where it takes none

@@ -18,6 +18,8 @@ from captioner.errors import InvalidImageError, OptionError
 from captioner.model import CaptionModel
 from captioner.predictor import CaptionPredictor
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def predictor(small_checkpoint_file: Path) -> CaptionPredictor:

@@ -15,6 +15,8 @@ from service.app import CONTENT_SECURITY_POLICY
 from service.errors import STATUS
 from service.inference.jobs import Predictor
 
+pytestmark = pytest.mark.slow
+
 MakePhoto = Callable[..., bytes]
 Encode = Callable[[bytes], dict[str, Any]]
 URL = "/v1/captions"

@@ -8,6 +8,8 @@ import pytest
 
 from service.lifecycle import freeze_objects, unfreeze_objects
 
+pytestmark = pytest.mark.slow
+
 
 class Knot:
     """Something that refers to itself, so that only the collector can free it."""

@@ -23,6 +23,8 @@ from captioner.formats.metadata import MAX_BLOCK_BYTES
 from captioner.formats.png import MAX_CHUNKS
 from captioner.images import ImageLimits, read_image
 
+pytestmark = pytest.mark.slow
+
 Pixels = NDArray[np.uint8]
 END = b"\xff\xd9"
 

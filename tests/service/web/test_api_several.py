@@ -16,6 +16,8 @@ from service import Settings, create_app
 from service.web.parameters import CAPTIONS
 from tests.support.fakes import STRANGE, FakePredictor, Recorder
 
+pytestmark = pytest.mark.slow
+
 MakePhoto = Callable[..., bytes]
 URL = "/v1/captions"
 

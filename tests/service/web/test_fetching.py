@@ -18,6 +18,8 @@ from service.errors import BusyError, FetchError
 from service.web.fetching import MAX_FETCHES, Fetcher, is_public
 from tests.support.fakes import FakePredictor
 
+pytestmark = pytest.mark.slow
+
 MakePhoto = Callable[..., bytes]
 HOST = "photos.example"
 

@@ -27,6 +27,8 @@ from service.settings import Settings
 from tests.support.fakes import CELLS, BlindPredictor, FakePredictor, fake_caption
 from tests.support.gates import PATIENCE, Gate
 
+pytestmark = pytest.mark.slow
+
 MakePhoto = Callable[..., bytes]
 URL = "/v1/heatmaps"
 

@@ -16,6 +16,8 @@ from training.evaluation.evaluate import Evaluation, evaluate
 from training.evaluation.report.drawings import histogram, score_bars
 from training.evaluation.report.report import choose_photos, render, write_report
 
+pytestmark = pytest.mark.slow
+
 VOID = {"meta", "img", "rect", "line"}
 
 

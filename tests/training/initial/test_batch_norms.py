@@ -19,6 +19,8 @@ from training.initial.batch_norms import folded, restore_norms
 from training.phase import PhaseRecipe
 from training.recipe import DataRecipe, Recipe
 
+pytestmark = pytest.mark.slow
+
 PATHS = ("train_annotations", "train_images", "val_annotations", "val_images")
 NORMED = ["efficientnet_b0", "mobilenet_v2", "mobilenet_v3_large", "resnet50"]
 

@@ -21,6 +21,8 @@ from training.initial.vocabulary import grow
 from training.recipe import Recipe
 from training.runs.start import start
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def other(small_checkpoint: Checkpoint) -> Checkpoint:

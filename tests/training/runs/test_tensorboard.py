@@ -12,6 +12,8 @@ from training.phase import PhaseRecipe
 from training.recipe import Recipe
 from training.runs.start import resume, start
 
+pytestmark = pytest.mark.slow
+
 
 def events(recipe: Recipe) -> EventAccumulator:
     found = EventAccumulator(str(recipe.run_dir / "board"), size_guidance={"images": 0, "tensors": 0})
