@@ -37,10 +37,6 @@ class DiscardingBuffer:
         """Return an empty file."""
         return io.BytesIO()
 
-    def getbuf(self) -> "DiscardingBuffer":
-        """Return the buffer."""
-        return self
-
     def close(self) -> None:
         """Do nothing."""
 
