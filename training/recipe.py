@@ -15,6 +15,7 @@ from captioner.ranges import Range, check_ranges
 from captioner.tokenizers import TOKENIZERS
 from training.data import CaptionSource
 from training.data.source import Unreadable
+from training.inputs.photos import MILD, Augmentation
 from training.phase import PhaseRecipe
 from training.recipe_file import check_kind, completed, override
 
@@ -42,7 +43,8 @@ class DataRecipe:
         max_tokens: Longer captions are cut to this many tokens.
         mirror: Whether to learn from mirrored photos too; a photo with "left" or "right" in a caption never is.
         augmented: While the encoder is frozen, from how many augmented versions of every photo to learn besides:
-            cropped and coloured mildly, and mirrored by chance. A phase that fine-tunes augments anew each time.
+            cropped and coloured, and mirrored by chance. A phase that fine-tunes augments anew each time.
+        augmentation: How strongly.
     """
 
     __pydantic_config__ = STRICT
@@ -59,6 +61,7 @@ class DataRecipe:
     max_tokens: Annotated[int, Range(1)] = 20
     mirror: bool = False
     augmented: Annotated[int, Range(0)] = 0
+    augmentation: Augmentation = MILD
 
     def __post_init__(self) -> None:
         check_ranges(self, "data.")

@@ -120,7 +120,7 @@ class ConceptTask(Task[Batch]):
         self.modules = {"network": self.network, "average": self.average}
         paths = [image.path for image in bench.images]
         store = store_photos(paths, round(recipe.image.size * MARGIN), Path(recipe.cache).expanduser())
-        self.source = AugmentedSource(store, recipe.image)
+        self.source = AugmentedSource(store, recipe.image, recipe.data.augmentation, world.device)
         self.batches = CaptionBatches(
             bench.images,
             bench.tokenizer,
