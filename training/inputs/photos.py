@@ -87,9 +87,8 @@ class PlainPhotos:
     def pixels(self, start: int, end: int) -> Tensor:
         """Return the photos from ``start`` to ``end``; see :class:`training.inputs.features.Shown`."""
         photos = map(read_photo, self.paths[start:end])
-        return ImageTransform(self.config).batch(
-            [ImageOps.mirror(photo) if self.mirrored else photo for photo in photos]
-        )
+        shown = [ImageOps.mirror(photo) if self.mirrored else photo for photo in photos]
+        return torch.from_numpy(ImageTransform(self.config).batch(shown))
 
 
 @dataclass(frozen=True)
