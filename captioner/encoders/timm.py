@@ -27,9 +27,9 @@ class TimmEncoder(Encoder):
 
     The grid is what its ``forward_features`` gives, without class and register tokens; the vector is what its
     classifier reads, pooled and normed as timm does. With ``outputs="grid"`` the layers that only the classifier
-    needs are left out, and the vector is the mean of the grid. Padding, strides and the sizes of image that it takes are
-    its own. Convolutions that look half a cell to one side are centred as in :mod:`captioner.encoders.centred`, by a border
-    of zeros around the image, where that can be read from their strides and the network takes other sizes.
+    needs are left out, and the vector is the mean of the grid. Padding, strides and the sizes of image that it takes
+    are its own. Convolutions that look half a cell to one side are centred as in :mod:`captioner.encoders.centred`, by
+    a border of zeros around the image, where that can be read from their strides and the network takes other sizes.
 
     A stage is named by the pixels per cell of its maps ("stride16"), or, where all maps are of one size, by timm's name
     of its last layer ("blocks.7"). Weights go by timm's names.
