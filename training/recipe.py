@@ -17,7 +17,7 @@ from training.data import CaptionSource
 from training.data.source import Unreadable
 from training.inputs.photos import MILD, Augmentation
 from training.phase import PhaseRecipe
-from training.recipe_file import check_kind, completed, override
+from training.recipe_file import check_kind, completed, override, with_own_image
 
 T = TypeVar("T")
 Part = Literal["train", "val"]
@@ -188,8 +188,9 @@ class Recipe:
         seed: Of weights, data order and dropout.
         runs: Folder in which the run's own folder is made.
         cache: Folder of the feature cache.
-        encoder_weights: File of pretrained weights under torchvision's names (safetensors); empty lets torchvision
-            download its own; "random" starts from random ones, with batch norms measured on the photos.
+        encoder_weights: File of pretrained weights under torchvision's names, or timm's for its networks (safetensors);
+            empty lets torchvision or timm download its own; "random" starts from random ones, with batch norms measured
+            on the photos.
         decoder_weights: File of a language model that the decoder starts from, as far as its weights fit; empty for a
             decoder that starts afresh.
         start_from: Checkpoint of a captioning model to go on from, its vocabulary extended by the new captions' words;
@@ -270,4 +271,4 @@ def read_recipe(kind: type[T], path: Path, overrides: Sequence[str] = ()) -> T:
         given: dict[str, Any] = {}
         override(given, kind, [text for text in overrides if not text.strip().startswith("training.")])
         values = completed(values, given)
-    return from_dict(kind, values, str(path))
+    return from_dict(kind, with_own_image(values), str(path))
