@@ -18,6 +18,7 @@ from captioner.config import to_dict
 from captioner.cpus import available_cpus
 from captioner.decoding import MAX_LENGTH, DecodingOptions, search
 from captioner.decoding.score import score
+from captioner.devices import AUTO, find_device
 from captioner.errors import OptionError
 from captioner.images import ImageTransform, read_image
 from captioner.types import Caption, Features, Hypothesis, Word
@@ -60,21 +61,34 @@ class CaptionPredictor:
         self.info = _info(checkpoint, sha256)
 
     @classmethod
-    def from_checkpoint(cls, path: str | Path | None = None, *, threads: int | None = None) -> "CaptionPredictor":
+    def from_checkpoint(
+        cls, path: str | Path | None = None, *, threads: int | None = None, device: str = AUTO
+    ) -> "CaptionPredictor":
         """Load a checkpoint file.
 
         Args:
             path: The file; ``None`` is the model shipped with the project.
             threads: CPU threads for the network; ``None`` is torch's choice, but no more than
                 :func:`~captioner.cpus.available_cpus`.
+            device: Where the network computes: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``; see
+                :mod:`captioner.devices`.
 
         Raises:
             CheckpointError: If the file cannot be used; see :func:`captioner.checkpoint.load_checkpoint`.
+            OptionError: If this machine has no such device.
         """
+        place = find_device(device)
         if threads is None:
             threads = min(torch.get_num_threads(), available_cpus())  # torch knows nothing of a container's limits
         torch.set_num_threads(threads)
-        return cls(*load_with_sha256(path))
+        checkpoint, sha256 = load_with_sha256(path)
+        checkpoint.model.to(place)
+        return cls(checkpoint, sha256)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network computes."""
+        return self.model.decoder.device
 
     def caption(
         self, image: bytes | Image.Image, options: DecodingOptions = DEFAULT_OPTIONS, *, activations: bool = False
@@ -122,7 +136,7 @@ class CaptionPredictor:
     @torch.inference_mode()
     def encode(self, images: Sequence[Image.Image]) -> Features:
         """Encode a batch of upright RGB images."""
-        features: Features = self.model(self.transform.batch(images).to(self.model.decoder.device))
+        features: Features = self.model(self.transform.batch(images).to(self.device))
         return features
 
     @torch.inference_mode()

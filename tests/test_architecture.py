@@ -14,9 +14,9 @@ PACKAGES = ("captioner", "service", "training")
 # of it that stand elsewhere under a name of their own.
 ORDER = {
     "captioner": (
-        "errors", "ranges", "malloc", "cpus", "files", "types", "registry", "config", "formats", "images", "decoding",
-        "tokenizers", "cells", "stack", "attention", "encoders", "decoders", "model", "calibration", "quantization",
-        "checkpoint", "predictor", "heatmap", "activations", "commands", "__main__",
+        "errors", "ranges", "malloc", "cpus", "devices", "files", "types", "registry", "config", "formats", "images",
+        "decoding", "tokenizers", "cells", "stack", "attention", "encoders", "decoders", "model", "calibration",
+        "quantization", "checkpoint", "predictor", "heatmap", "activations", "commands", "__main__",
     ),
     "service": (
         "prefix", "keys", "concurrency", "errors", "settings", "observability", "inference", "buffering", "web", "app",

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
 
 from captioner.decoding import DecodingOptions
@@ -24,9 +25,11 @@ class FakePredictor:
         self.batches: list[int] = []
         self.options: list[DecodingOptions] = []
         self.checkpoint: Path | None = None
+        self.device = torch.device("cpu")
 
-    def from_checkpoint(self, path: Path | None) -> "FakePredictor":
+    def from_checkpoint(self, path: Path | None, device: str) -> "FakePredictor":
         self.checkpoint = path
+        self.device = torch.device("cpu" if device == "auto" else device)
         return self
 
     def captions(
