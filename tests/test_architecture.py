@@ -16,7 +16,7 @@ ORDER = {
     "captioner": (
         "errors", "ranges", "malloc", "cpus", "devices", "files", "types", "registry", "config", "formats", "images",
         "decoding", "tokenizers", "cells", "stack", "attention", "encoders", "decoders", "model", "calibration",
-        "quantization", "checkpoint", "predictor", "heatmap", "activations", "commands", "__main__",
+        "quantization", "checkpoint", "predictor", "bulk", "heatmap", "activations", "commands", "__main__",
     ),
     "service": (
         "prefix", "keys", "concurrency", "errors", "settings", "observability", "inference", "buffering", "web", "app",
