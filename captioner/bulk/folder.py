@@ -118,7 +118,7 @@ class BulkFolder:
     @contextmanager
     def _replacing(self, path: Path) -> Iterator[Path]:
         """As captioner.files.replacing, but in a folder of their own: readers of data sets would try those beside."""
-        (self.path / "_writing").mkdir(exist_ok=True)
+        (self.path / "_writing").mkdir(parents=True, exist_ok=True)
         partial = self.path / "_writing" / f"{path.name}.{secrets.token_hex(4)}"
         try:
             yield partial
