@@ -13,6 +13,7 @@ from captioner.calibration import Calibration
 from captioner.config import to_dict
 from captioner.decoding import MAX_LENGTH, DecodingOptions, search
 from captioner.decoding.score import score
+from captioner.devices import AUTO
 from captioner.errors import OptionError
 from captioner.header import Description
 from captioner.images import ImageTransform, read_image
@@ -61,7 +62,12 @@ class CaptionPredictor:
 
     @classmethod
     def from_checkpoint(
-        cls, path: str | Path | None = None, *, runtime: RuntimeName = "auto", threads: int | None = None
+        cls,
+        path: str | Path | None = None,
+        *,
+        runtime: RuntimeName = "auto",
+        device: str = AUTO,
+        threads: int | None = None,
     ) -> "CaptionPredictor":
         """Load a checkpoint file.
 
@@ -71,12 +77,15 @@ class CaptionPredictor:
                 any; "auto" is "onnx" where file and installation allow it, and else "torch".
             threads: CPU threads for the network; ``None`` is the runtime's choice, but no more than
                 :func:`~captioner.cpus.available_cpus`.
+            device: Where the network computes: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``; see
+                :mod:`captioner.devices`.
 
         Raises:
             CheckpointError: If the file cannot be used; see :func:`captioner.checkpoint.load_checkpoint`.
-            OptionError: If there is no such runtime, it is not installed, or the file is not for it.
+            OptionError: If there is no such runtime, it is not installed, or the file is not for it; or if this
+                machine has no such device, or the runtime does not compute there.
         """
-        return cls(*open_model(path, runtime, threads))
+        return cls(*open_model(path, runtime, threads, device))
 
     @property
     def attends(self) -> bool:

@@ -14,9 +14,9 @@ PACKAGES = ("captioner", "service", "training")
 # of it that stand elsewhere under a name of their own.
 ORDER = {
     "captioner": (
-        "errors", "ranges", "malloc", "cpus", "files", "types", "registry", "config", "formats", "images", "decoding",
-        "tokenizers", "calibration", "header", "cells", "stack", "attention", "encoders", "decoders", "model",
-        "quantization", "runtimes", "checkpoint", "loading", "predictor", "heatmap", "activations",
+        "errors", "ranges", "malloc", "cpus", "devices", "files", "types", "registry", "config", "formats", "images",
+        "decoding", "tokenizers", "calibration", "header", "cells", "stack", "attention", "encoders", "decoders",
+        "model", "quantization", "runtimes", "checkpoint", "loading", "predictor", "bulk", "heatmap", "activations",
         "commands", "__main__",
     ),
     "service": (

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
 
 from captioner.decoding import DecodingOptions
@@ -23,9 +24,11 @@ class FakePredictor:
         self.batches: list[int] = []
         self.options: list[DecodingOptions] = []
         self.checkpoint: Path | None = None
+        self.device = torch.device("cpu")
 
-    def from_checkpoint(self, path: Path | None) -> "FakePredictor":
+    def from_checkpoint(self, path: Path | None, device: str) -> "FakePredictor":
         self.checkpoint = path
+        self.device = torch.device("cpu" if device == "auto" else device)
         return self
 
     def captions(
