@@ -92,6 +92,11 @@ class CaptionPredictor:
         """Whether captions come with attention."""
         return self.runtime.attends
 
+    @property
+    def place(self) -> str:
+        """Where the network computes, for people: ``cpu (2 threads)``; a device's name comes first."""
+        return self.runtime.place
+
     def caption(
         self, image: bytes | Image.Image, options: DecodingOptions = DEFAULT_OPTIONS, *, activations: bool = False
     ) -> Caption:

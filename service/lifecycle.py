@@ -61,7 +61,7 @@ def load_model(settings: Settings) -> Model:
     """
     path = checkpoint_path(settings)
     predictor = CaptionPredictor.from_checkpoint(path, threads=settings.inference_threads, device=settings.device)
-    logger.info("the model runs on %s", predictor.runtime.place, extra={"device": predictor.runtime.place.split()[0]})
+    logger.info("the model runs on %s", predictor.place, extra={"device": predictor.place.split()[0]})
     return Model(predictor)
 
 

@@ -150,8 +150,8 @@ def load_model(arguments: Namespace) -> CaptionPredictor:
         OptionError: If there is no such device, or if a heatmap is wanted and the model does not attend.
     """
     predictor = CaptionPredictor.from_checkpoint(arguments.checkpoint, device=arguments.device)
-    if arguments.device != AUTO or not predictor.runtime.place.startswith("cpu"):
-        complain(f"the model runs on {predictor.runtime.place}")
+    if arguments.device != AUTO or not predictor.place.startswith("cpu"):
+        complain(f"the model runs on {predictor.place}")
     if getattr(arguments, "heatmap", None) is not None and not predictor.attends:
         raise OptionError("--heatmap: this model does not attend, so it has no attention to draw")
     return predictor

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
 
 from captioner.decoding import DecodingOptions
@@ -24,11 +23,11 @@ class FakePredictor:
         self.batches: list[int] = []
         self.options: list[DecodingOptions] = []
         self.checkpoint: Path | None = None
-        self.device = torch.device("cpu")
+        self.place = "cpu (1 thread)"
 
     def from_checkpoint(self, path: Path | None, device: str) -> "FakePredictor":
         self.checkpoint = path
-        self.device = torch.device("cpu" if device == "auto" else device)
+        self.place = "cpu (1 thread)" if device == "auto" else device
         return self
 
     def captions(
