@@ -16,7 +16,7 @@ ORDER = {
     "captioner": (
         "errors", "ranges", "malloc", "cpus", "files", "types", "registry", "config", "formats", "images", "decoding",
         "tokenizers", "calibration", "header", "cells", "stack", "attention", "encoders", "decoders", "model",
-        "quantization", "runtimes", "checkpoint", "loading", "predictor", "heatmap", "activations",
+        "quantization", "runtimes", "checkpoint", "runtimes.export", "loading", "predictor", "heatmap", "activations",
         "commands", "__main__",
     ),
     "service": (
