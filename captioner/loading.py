@@ -68,7 +68,7 @@ def _choose(file: CheckpointFile, runtime: RuntimeName, device: str) -> str:
     if runtime == "auto":
         chosen = "onnx" if exported and device in CPUS and find_spec(PACKAGES["onnx"]) else "torch"
     if not find_spec(PACKAGES[chosen]):
-        how = f"pip install '{PACKAGES[chosen]}'" if chosen == "onnx" else "pip install 'captioner[torch]'"
+        how = "pip install onnxruntime" if chosen == "onnx" else "pip install 'captioner[torch]'"
         more = "" if exported else "; or, where torch is, let captioner export add ONNX graphs, which need none"
         raise OptionError(f"{file.path}: to run it {PACKAGES[chosen]} must be installed: {how}{more}")
     return chosen

@@ -16,8 +16,8 @@ ORDER = {
     "captioner": (
         "errors", "ranges", "malloc", "cpus", "devices", "files", "types", "registry", "config", "formats", "images",
         "decoding", "tokenizers", "calibration", "header", "cells", "stack", "attention", "encoders", "decoders",
-        "model", "quantization", "runtimes", "checkpoint", "loading", "predictor", "bulk", "heatmap", "activations",
-        "commands", "__main__",
+        "model", "quantization", "runtimes", "checkpoint", "runtimes.export", "loading", "predictor", "bulk",
+        "heatmap", "activations", "commands", "__main__",
     ),
     "service": (
         "prefix", "keys", "concurrency", "errors", "settings", "observability", "inference", "buffering", "web", "app",

@@ -26,7 +26,7 @@ def name_weights(model: onnx.ModelProto, weights: Collection[str]) -> list[str]:
     named = [one for one in model.graph.initializer if _base(one.name) in weights]
     for weight in named:
         for kind in ("raw_data", "float_data", "int32_data", "int64_data"):
-            weight.ClearField(kind)  # type: ignore[arg-type]
+            weight.ClearField(kind)
         weight.data_location = TensorProto.EXTERNAL
         weight.external_data.add(key="location", value="checkpoint")
     return [weight.name for weight in named]
@@ -103,7 +103,7 @@ class IntegerMatrices:
         """Return the matrix that a node multiplies by, if it is one that shall be integers."""
         if node.op_type == "Gemm":
             turned = {one.name: one.i for one in node.attribute if one.name.startswith("trans")}
-            is_plain = turned == {"transB": 1} or turned == {"transA": 0, "transB": 1}
+            is_plain = turned in ({"transB": 1}, {"transA": 0, "transB": 1})
             return node.input[1] if is_plain and node.input[1] in self._shapes else None
         matrix = self._transposed.get(node.input[1]) if node.op_type == "MatMul" else None
         return matrix if matrix is not None and self._shapes[matrix][0] > 1 else None

@@ -183,7 +183,7 @@ class OnnxRuntime:
             name = name.removesuffix(SCALES) + SCALE
         value: NDArray[Any] = self._weights[name]
         if name + SCALE in self._weights:
-            return value.astype(np.float32) * self._weights[name + SCALE][:, None]
+            return np.asarray(value.astype(np.float32) * self._weights[name + SCALE][:, None])
         return value.astype(np.float32) if value.dtype == np.float16 else value
 
 
