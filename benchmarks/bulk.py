@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from itertools import cycle, islice
 from pathlib import Path
 
@@ -79,8 +80,8 @@ def run_bulk(files: list[Path], options: list[str], block_size: int) -> dict[str
         table, output = Path(folder, "photos.csv"), Path(folder, "out")
         table.write_text("\n".join(["path", *map(str, (path.absolute() for path in files))]) + "\n")
         command = [sys.executable, "-m", "captioner", "bulk", str(table), str(output), *options]
-        run = [*command, "--block-size", str(block_size)]
-        with subprocess.Popen(run, stderr=subprocess.DEVNULL) as program:  # noqa: S603 - our own program
+        command += ["--block-size", str(block_size)]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as program:  # noqa: S603
             most = 0.0
             while program.poll() is None:
                 most = max(most, float(memory(program.pid)))
@@ -95,13 +96,21 @@ def run_bulk(files: list[Path], options: list[str], block_size: int) -> dict[str
 
 def memory(pid: int) -> int:
     """Return the proportional set size of a process and those that it began, in bytes."""
-    try:
-        rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    except OSError:
-        return 0
-    own = next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:"))
-    return own * 1024 + sum(memory(int(child)) for child in children)
+    parents = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
+    ours = {pid}
+    while further := {child for child, parent in parents.items() if parent in ours} - ours:
+        ours |= further
+    return sum(map(_own_memory, ours))
+
+
+def _own_memory(pid: int) -> int:
+    with suppress(OSError, StopIteration):
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
+    return 0
 
 
 if __name__ == "__main__":
