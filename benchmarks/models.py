@@ -16,8 +16,12 @@ ONLY_RUNTIME = "torch"  # what computes in versions of the library that leave no
 def add_model_arguments(parser: ArgumentParser) -> None:
     """Add the flags that choose the model and how it is computed."""
     parser.add_argument("--checkpoint", type=Path, metavar="FILE", help="the model; default: the shipped one")
-    parser.add_argument("--runtime", metavar="NAME", help="what computes it, such as torch; default: the library's choice")
-    parser.add_argument("--threads", type=int, metavar="N", help="CPU threads of the model; default: the library's choice")
+    parser.add_argument(
+        "--runtime", metavar="NAME", help="what computes it, such as torch; default: the library's choice"
+    )
+    parser.add_argument(
+        "--threads", type=int, metavar="N", help="CPU threads of the model; default: the library's choice"
+    )
 
 
 def knows_runtimes() -> bool:

@@ -1,7 +1,8 @@
 """A plain beam search of one image, kept as the reference that the library's search is measured against.
 
-It is what a textbook would write: the steps of one image's beams, Python lists for what they wrote, no batch of images, no groups,
-no constraints but the tokens that are never written. It finds what the library's search finds, which a test holds both to.
+It is what a textbook would write: the steps of one image's beams, Python lists for what they wrote, no batch of
+images, no groups, no constraints but the tokens that are never written. It finds what the library's search finds,
+which a test holds both to.
 """
 
 from dataclasses import dataclass
@@ -62,11 +63,10 @@ def plain_beam_search(
             if total > IMPOSSIBLE / 2:
                 ended.append(Ended(options.score(total, length + 1), written[parent], total))
         going = (~ends).nonzero().flatten()[:width]
-        scores = best[going]
         top = max(ended, key=lambda one: one.score, default=None)
-        if length == longest or (top and top.score >= options.score(float(scores[0]), longest + 1)):
+        if length == longest or (top and top.score >= options.score(float(best[going[0]]), longest + 1)):
             break
-        parents, last = parents[going], words[going]
+        scores, parents, last = best[going], parents[going], words[going]
         written = [(*written[parent], word) for parent, word in zip(parents.tolist(), last.tolist(), strict=True)]
         state = step.state.select(parents)
     return top or Ended(options.score(float(scores[0]), longest), written[0], float(scores[0]))

@@ -1,7 +1,7 @@
 """Times of several pieces of work, taken in turn, and what can be said of them: percentiles and ratios.
 
-A machine that others use changes its speed from second to second. So everything that is to be compared is run once in every
-round, one after the other, and ratios are taken within a round: a round that was slow was slow for all.
+A machine that others use changes its speed from second to second. So everything that is to be compared is run once
+in every round, one after the other, and ratios are taken within a round: a round that was slow was slow for all.
 """
 
 import statistics

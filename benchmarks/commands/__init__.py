@@ -1,1 +1,1 @@
-"""The commands of ``python -m benchmarks``, one file each; see ``captioner/commands/parser.py`` for what one must have."""
+"""The commands of ``python -m benchmarks``, one file each, as ``captioner/commands/parser.py`` asks for them."""

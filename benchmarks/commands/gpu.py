@@ -1,9 +1,10 @@
 """Learn, resume and caption on a GPU, compare that with the CPU, and time it: at most 8 minutes.
 
-A set of coloured shapes is drawn, and a model learns to caption it in bfloat16: on kept features, then with its encoder,
-then by reward. The same run, stopped in the middle and resumed, must end as far. In float32 the first losses must be those of
-the CPU, and so must the captions and log-probabilities of the model that came out. Then steps of training and captions of
-the shipped model are timed on both. What does not fit into the time is left out, and the table says so.
+A set of coloured shapes is drawn, and a model learns to caption it in bfloat16: on kept features, then with its
+encoder, then by reward. The same run, stopped in the middle and resumed, must end as far. In float32 the first
+losses must be those of the CPU, and so must the captions and log-probabilities of the model that came out. Then
+steps of training and captions of the shipped model are timed on both. What does not fit into the time is left out,
+and the table says so.
 
 Without a GPU it says so and ends with exit status 1; --device cpu goes through everything on the CPU.
 """
@@ -106,7 +107,11 @@ def checked(folder: Path, arguments: Namespace, device: torch.device) -> Iterato
     history = straight.progress.history
     last = history[2 * arguments.epochs - 1]["loss"]
     yield row("loss of the last epoch of cross-entropy, of the first's", last / history[0]["loss"], LEARNT)
-    yield {"name": "CIDEr, times 100, of the best epoch", "value": 100 * max(one["cider"] for one in history), "ok": True}
+    yield {
+        "name": "CIDEr, times 100, of the best epoch",
+        "value": 100 * max(one["cider"] for one in history),
+        "ok": True,
+    }
     yield row("epochs of a run that was resumed", *resumed_epochs(recipe, device, history))
     losses = [first_losses(data, arguments, where) for where in (CPU, device)]
     yield row("first losses in float32, relative to the CPU's", difference(*losses), LOSS_TOLERANCE)
@@ -183,7 +188,7 @@ def difference(expected: Sequence[float], found: Sequence[float]) -> float:
 
 def captioned(file: Path, data: Path, count: int, device: torch.device) -> Iterator[dict[str, Any]]:
     """Caption pictures on the CPU and on the device, and yield how far that agrees."""
-    images = [Image.open(path).convert("RGB") for path in sorted((data / "val").iterdir())[:count]]
+    images = [read_image(path.read_bytes()) for path in sorted((data / "val").iterdir())[:count]]
     cpu, other = load_on(file, CPU), load_on(file, device)
     expected, found = ([captions[0] for captions in model.captions(images)] for model in (cpu, other))
     equal = sum(one.text == two.text for one, two in zip(expected, found, strict=True)) / len(images)
@@ -225,7 +230,7 @@ def _timed(works: Sequence[Work], rounds: int, device: torch.device, unit: str) 
 
 
 def captioning(arguments: Namespace, device: torch.device) -> Iterator[Work]:
-    """Yield batches of photos, ready to be encoded, to be captioned on a device: in float32, on a GPU in bfloat16, too."""
+    """Yield batches of photos to be captioned on a device: in float32, and on a GPU in bfloat16, too."""
     predictor = load_on(arguments.checkpoint, device)
     photo = predictor.prepare(read_image(made_up(0)))
     largest = max(arguments.batches) if device.type == "cuda" else 8  # a CPU gains nothing from more, and takes long

@@ -1,7 +1,7 @@
 """Install into a fresh environment, time it, and weigh what lies there afterwards.
 
-Every requirement gets an environment of its own, by the Python that runs this. pip takes packages from wherever it is set up to;
-with --no-cache it fetches all of them anew, so that the time is that of a first installation.
+Every requirement gets an environment of its own, by the Python that runs this. pip takes packages from wherever it
+is set up to; with --no-cache it fetches all of them anew, so that the time is that of a first installation.
 """
 
 import subprocess
@@ -58,7 +58,9 @@ def installed(requirement: str, no_cache: bool) -> dict[str, Any]:
     """
     with tempfile.TemporaryDirectory(prefix="install-") as folder:
         _call([sys.executable, "-m", "venv", folder])
-        python = next(Path(folder).glob("bin/python")) if sys.platform != "win32" else Path(folder, "Scripts/python.exe")
+        python = (
+            next(Path(folder).glob("bin/python")) if sys.platform != "win32" else Path(folder, "Scripts/python.exe")
+        )
         flags = ["--no-cache-dir"] if no_cache else []
         command = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *flags, requirement]
         seconds = seconds_of(lambda: _call(command))

@@ -1,8 +1,9 @@
 """Watch the service's memory over many requests.
 
-Sends mixed requests to the real server: photos of many sizes and formats, every kind of search, scores, activations, and
-what is wrong in every way, from several clients at once. Prints the resident memory at ready and after each tenth; that it
-grew by more than a twentieth after the first tenth, or an answer that is a mistake of ours, makes the exit status 1.
+Sends mixed requests to the real server: photos of many sizes and formats, every kind of search, scores,
+activations, and what is wrong in every way, from several clients at once. Prints the resident memory at ready and
+after each tenth; that it grew by more than a twentieth after the first tenth, or an answer that is a mistake of
+ours, makes the exit status 1.
 """
 
 import http.client
@@ -91,7 +92,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> int:
-    """Send the requests, print what the process held, and return 1 if memory grew too much or an answer was ours to mend."""
+    """Send the requests, print what the process held, and return 1 if it grew too much or an answer was a mistake."""
     statuses: Counter[int] = Counter()
     introduce(clients=CLIENTS)
     with serving(model_flags(arguments.checkpoint, arguments.runtime, arguments.threads)) as server:

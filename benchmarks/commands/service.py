@@ -1,11 +1,11 @@
 """Load the service with clients, beside the library alone.
 
-Starts the real server on a free port of this machine, and asks it for captions in a closed loop: each client asks again as
-soon as it is answered. The clients are threads of another process, so that they take none of the server's Python time; they
-share its cores. The library is measured in a third process on the same photos, bytes in, captions out, in batches as large
-as the service's: in turn with the service, one of them idle while the other works. Then a burst of far more requests than
-may wait, while another process asks whether the server lives. Every answer is compared with the library's caption of the
-same photo; one that is wrong or lost makes the exit status 1.
+Starts the real server on a free port of this machine, and asks it for captions in a closed loop: each client asks
+again as soon as it is answered. The clients are threads of another process, so that they take none of the server's
+Python time; they share its cores. The library is measured in a third process on the same photos, bytes in, captions
+out, in batches as large as the service's: in turn with the service, one of them idle while the other works. Then a
+burst of far more requests than may wait, while another process asks whether the server lives. Every answer is
+compared with the library's caption of the same photo; one that is wrong or lost makes the exit status 1.
 """
 
 import multiprocessing
@@ -154,7 +154,8 @@ def outcome(load: Load, expected: Expected) -> dict[str, Any]:
 def print_rest(lone: dict[str, float], fired: dict[str, Any], arguments: Namespace) -> None:
     """Print what stands in no table."""
     print(
-        f"\nA lone client waits {lone['median_ms']:.1f} ms longer than for the library, median of {arguments.times} pairs.\n"
+        f"\nA lone client waits {lone['median_ms']:.1f} ms longer than for the library, "
+        f"median of {arguments.times} pairs.\n"
         f"Of a burst of {fired['clients']}, {fired['captioned']} were captioned, {fired['refused']} answered 503, "
         f"{fired['failures']} not answered, {fired['wrong']} wrong; "
         f"the slowest /livez meanwhile took {fired['slowest_livez_ms']:.1f} ms."

@@ -118,7 +118,7 @@ def inside(predictor: CaptionPredictor, features: Any, caption: Caption) -> list
 
 
 def references(predictor: CaptionPredictor, files: Sequence[bytes]) -> list[Work]:
-    """Return what the model is measured against: a plain search, and the whole way by torch where it is not the choice."""
+    """Return what the model is measured against: a plain search, and torch where something else computes."""
     five = DecodingOptions(beam_size=5)
     decoder, special = predictor.model.decoder, predictor.tokenizer.special
     features = predictor.encode([read_image(files[0])])

@@ -1,7 +1,7 @@
 """Time the start: of the library from an empty process to its first caption, and of the service until it is ready.
 
-Each start is a process of its own, the two in turn. The files have been read before, so that it is the processor that counts
-and not the disk. Memory is what the process holds (Linux alone tells it).
+Each start is a process of its own, the two in turn. The files have been read before, so that it is the processor
+that counts and not the disk. Memory is what the process holds (Linux alone tells it).
 """
 
 import http.client
@@ -68,9 +68,7 @@ def run(arguments: Namespace) -> int:
     flags = model_flags(arguments.checkpoint, arguments.runtime, arguments.threads)
     introduce(rounds=arguments.rounds)
     start_library(options, photo)  # which reads the files from the disk
-    found = [
-        {**start_library(options, photo), **start_service(flags, photo)} for _ in range(max(arguments.rounds, 1))
-    ]
+    found = [{**start_library(options, photo), **start_service(flags, photo)} for _ in range(max(arguments.rounds, 1))]
     publish("start", rows(found), TITLES, arguments.json, rounds=arguments.rounds)
     return 0
 

@@ -1,7 +1,8 @@
-"""Count photos per second for batches of several sizes and several numbers of beams, from the files' bytes to captions.
+"""Count photos per second for batches of several sizes and numbers of beams, from the files' bytes to captions.
 
-Every row is timed once in every round. "of one by one" is the rate as a multiple of that of single photos with as many
-beams, and "of the encoder" the time as a multiple of the encoder's for the same batch, both taken round by round.
+Every row is timed once in every round. "of one by one" is the rate as a multiple of that of single photos with as
+many beams, and "of the encoder" the time as a multiple of the encoder's for the same batch, both taken round by
+round.
 """
 
 from argparse import ArgumentParser, Namespace

@@ -1,7 +1,7 @@
 """Count how many captions per second training learns from, and how many photos per second it encodes.
 
-A set of coloured shapes is drawn for it, whose captions have as many different words as real ones; no step of a run knows
-the difference. Every kind of step is timed once in every round.
+A set of coloured shapes is drawn for it, whose captions have as many different words as real ones; no step of a run
+knows the difference. Every kind of step is timed once in every round.
 """
 
 import tempfile
@@ -43,7 +43,12 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads; default: as many as there are CPUs")
     parser.add_argument("--rounds", type=int, default=10, help="how often each step is timed (default: %(default)s)")
     parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY.SUB=VALUE", dest="overrides", help="replace values of the recipe"
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY.SUB=VALUE",
+        dest="overrides",
+        help="replace values of the recipe",
     )
     add_json_argument(parser)
 

@@ -1,7 +1,8 @@
-"""A captioned set that anyone can make: two coloured shapes, one beside, above or below the other, and five sentences on them.
+"""A captioned set that anyone can make: two coloured shapes, beside each other or above, and five sentences on them.
 
-What is in a picture can be seen and said, so that a network learns it within minutes; and no photo has to be fetched. For timing,
-captions can be given as many different words as real ones have, since an output layer's cost is that of the vocabulary.
+What is in a picture can be seen and said, so that a network learns it within minutes; and no photo has to be
+fetched. For timing, captions can be given as many different words as real ones have, since an output layer's cost
+is that of the vocabulary.
 """
 
 import json
@@ -52,7 +53,7 @@ class Shapes:
 
 
 def write_shapes(folder: Path, shapes: Shapes) -> None:
-    """Draw a set into a folder: ``train`` and ``val`` with their pictures, ``train.json`` and ``val.json`` in COCO's format."""
+    """Draw a set into a folder: pictures in ``train`` and ``val``, captions in ``train.json`` and ``val.json``."""
     names = [name for name, _ in zip(_names(), range(shapes.names), strict=False)]
     for part, numbers in (("train", range(shapes.train)), ("val", range(shapes.train, shapes.train + shapes.val))):
         (folder / part).mkdir(parents=True)
