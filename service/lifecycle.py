@@ -14,8 +14,8 @@ from typing import Any
 
 from PIL import Image
 
-from captioner.checkpoint import SHIPPED
 from captioner.errors import CaptionerError
+from captioner.header import SHIPPED
 from captioner.predictor import CaptionPredictor
 from service.errors import DrainingError
 from service.inference.engine import Engine

@@ -15,8 +15,9 @@ PACKAGES = ("captioner", "service", "training")
 ORDER = {
     "captioner": (
         "errors", "ranges", "malloc", "cpus", "files", "types", "registry", "config", "formats", "images", "decoding",
-        "tokenizers", "cells", "stack", "attention", "encoders", "decoders", "model", "calibration", "quantization",
-        "checkpoint", "predictor", "heatmap", "activations", "commands", "__main__",
+        "tokenizers", "calibration", "header", "cells", "stack", "attention", "encoders", "decoders", "model",
+        "quantization", "runtimes", "checkpoint", "loading", "predictor", "heatmap", "activations",
+        "commands", "__main__",
     ),
     "service": (
         "prefix", "keys", "concurrency", "errors", "settings", "observability", "inference", "buffering", "web", "app",

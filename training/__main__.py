@@ -21,6 +21,7 @@ COMMANDS = {
     "evaluate": "score a checkpoint's captions",
     "caption": "caption a list of photos without references, as COCO's evaluation server takes it",
     "join": "join models that were trained apart to an ensemble",
+    "average": "take the mean of the weights of checkpoints of the same model, a model soup",
     "quantize": "store the matrices of a model in 8 bits, which makes its file smaller",
     "calibrate": "fit confidences of words and captions, and say how far they hold on other photos",
     "sample": "let a language model write",

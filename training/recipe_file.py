@@ -9,6 +9,7 @@ from typing import Any, get_type_hints
 
 from captioner.checkpoint import read_header
 from captioner.config import ModelConfig, from_dict, to_dict
+from captioner.encoders import TIMM, timm_networks
 from captioner.errors import ConfigError
 
 MARKS = {  # what only recipes of a command have, those of fit last: concepts need data, too
@@ -122,6 +123,20 @@ def completed(values: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, 
     tokenizer = {"name": header["tokenizer"]["name"]} if "name" not in _table(asked, "tokenizer") else {}
     found = {**values, **silent, "model": _merged(model, _table(asked, "model"))}
     return found if not tokenizer else {**found, "tokenizer": {**_table(values, "tokenizer"), **tokenizer}}
+
+
+def with_own_image(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a recipe's values, and of an image what timm says its network was made for, where the recipe is silent.
+
+    Raises:
+        ConfigError: If timm does not know the encoder, or is not installed.
+    """
+    where = _table(values, "model") if "model" in values else values
+    name = _table(where, "encoder").get("name")
+    if not isinstance(name, str) or not name.startswith(TIMM):
+        return dict(values)
+    image = {"image": {**timm_networks().own_image(name), **_table(where, "image")}}
+    return {**values, "model": {**where, **image}} if "model" in values else {**values, **image}
 
 
 def _dropout(model: Mapping[str, Any]) -> dict[str, Any]:

@@ -91,9 +91,11 @@ def seen_by(name: str, weights: Path, outputs: str, photos: Sequence[Image.Image
     if file:
         encoder.load_pretrained(load_file(file))
     else:
-        calibrate(encoder, transform.batch(photos[:16]))
+        calibrate(encoder, torch.from_numpy(transform.batch(photos[:16])))
     with torch.inference_mode():
-        batches = [encoder(transform.batch(photos[i : i + BATCH])) for i in range(0, len(photos), BATCH)]
+        batches = [
+            encoder(torch.from_numpy(transform.batch(photos[i : i + BATCH]))) for i in range(0, len(photos), BATCH)
+        ]
     vector = np.concatenate([batch.vector.numpy() for batch in batches]).astype(np.float16)
     grids = [batch.grid.numpy() for batch in batches if batch.grid is not None]
     grid = np.concatenate(grids).astype(np.float16) if grids else None

@@ -130,6 +130,6 @@ def load_model(arguments: Namespace) -> CaptionPredictor:
         OptionError: If a heatmap is wanted and the model does not attend.
     """
     predictor = CaptionPredictor.from_checkpoint(arguments.checkpoint)
-    if getattr(arguments, "heatmap", None) is not None and not predictor.model.decoder.attends:
+    if getattr(arguments, "heatmap", None) is not None and not predictor.attends:
         raise OptionError("--heatmap: this model does not attend, so it has no attention to draw")
     return predictor

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,7 @@ class FakePredictor:
 
     def __init__(self) -> None:
         self.attention: Any = np.array([[[0.5, 0.25, 0.25]] * 2, [[0, 0, 0], [0, 1, 0]]], np.float32)  # [2, 2, 3]
-        self.model = SimpleNamespace(decoder=SimpleNamespace(attends=True))
+        self.attends = True
         self.batches: list[int] = []
         self.options: list[DecodingOptions] = []
         self.checkpoint: Path | None = None

@@ -43,6 +43,7 @@ def test_ctrl_c_ends_every_command_without_a_traceback(
         "evaluate": DATA,
         "caption": ["--list", "x.json", "--images", "photos", "--out", str(tmp_path / "out.json")],
         "join": ["a", "b", "--name", "x", "--out", out],
+        "average": ["a", "b", "--out", out],
         "quantize": ["x", "--out", out],
         "calibrate": [*DATA, "--out", out],
         "sample": ["x"],
