@@ -1,19 +1,46 @@
-"""A plain beam search of one image, kept as the reference that the library's search is measured against.
+"""What a model is measured against: the same model by torch, and a plain beam search of one image.
 
-It is what a textbook would write: the steps of one image's beams, Python lists for what they wrote, no batch of
+The search is what a textbook would write: the steps of one image's beams, Python lists for what they wrote, no batch of
 images, no groups, no constraints but the tokens that are never written. It finds what the library's search finds,
 which a test holds both to.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from captioner.decoders import Decoder
 from captioner.decoding import DecodingOptions, SpecialTokens
-from captioner.types import AnyDecoder, Features
+from captioner.predictor import CaptionPredictor
+from captioner.runtimes.torch import TorchRuntime
+from captioner.types import Features
 
 IMPOSSIBLE = -1e9  # below every real log-probability
+
+
+def load_torch(
+    checkpoint: Path | None, device: torch.device | None = None, threads: int | None = None
+) -> tuple[CaptionPredictor, TorchRuntime]:
+    """Load a model that torch computes; return it, and what computes it.
+
+    Args:
+        checkpoint: Its file; ``None`` is the shipped model.
+        device: Where to compute; the CPU if left out.
+        threads: CPU threads; ``None`` leaves them to the library.
+
+    Raises:
+        CheckpointError: If the file cannot be used.
+    """
+    predictor = CaptionPredictor.from_checkpoint(checkpoint, runtime="torch", threads=threads)
+    runtime = predictor.runtime
+    if not isinstance(runtime, TorchRuntime):
+        raise TypeError(f"the runtime torch is a {type(runtime).__name__}")
+    if device is not None:
+        runtime.model.to(device)
+    return predictor, runtime
 
 
 @dataclass(frozen=True)
@@ -33,7 +60,7 @@ class Ended:
 
 @torch.inference_mode()
 def plain_beam_search(
-    decoder: AnyDecoder, features: Features, special: SpecialTokens, options: DecodingOptions
+    decoder: Decoder[Any, Any], features: Features[Any], special: SpecialTokens, options: DecodingOptions
 ) -> Ended:
     """Return the best caption of one image.
 

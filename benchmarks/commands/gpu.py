@@ -23,8 +23,8 @@ import torch
 from PIL import Image
 
 from benchmarks.commands.training import device_name, require_device
-from benchmarks.models import load_on
 from benchmarks.photos import made_up
+from benchmarks.reference import load_torch
 from benchmarks.report import add_json_argument, introduce, publish
 from benchmarks.timing import Work, in_turn, summary
 from benchmarks.training.runs import Sizes, shapes_recipe, step_works, synchronised
@@ -125,7 +125,7 @@ def row(name: str, value: float, allowed: float) -> dict[str, Any]:
 
 def learning_recipe(data: Path, arguments: Namespace) -> Recipe:
     """Return the recipe of a run that learns in three ways, in bfloat16."""
-    sizes = Sizes(arguments.encoder, arguments.pixels, arguments.units, photos=min(32, max(arguments.train // 8, 1)))
+    sizes = Sizes(arguments.encoder, arguments.pixels, arguments.units, photos=min(32, max(arguments.train // 4, 1)))
     word = {"epochs": arguments.epochs, "learning_rate": 2e-3, "label_smoothing": 0.0}
     whole = {**word, "encoder_stage": "stride4", "encoder_learning_rate": 1e-3, "freeze_norms": False}
     reward = {"epochs": 1, "learning_rate": 1e-4, "cross_entropy": 0.0, "self_critical": 1.0, "sampling": "beam"}
@@ -189,7 +189,7 @@ def difference(expected: Sequence[float], found: Sequence[float]) -> float:
 def captioned(file: Path, data: Path, count: int, device: torch.device) -> Iterator[dict[str, Any]]:
     """Caption pictures on the CPU and on the device, and yield how far that agrees."""
     images = [read_image(path.read_bytes()) for path in sorted((data / "val").iterdir())[:count]]
-    cpu, other = load_on(file, CPU), load_on(file, device)
+    cpu, other = (load_torch(file, where)[0] for where in (CPU, device))
     expected, found = ([captions[0] for captions in model.captions(images)] for model in (cpu, other))
     equal = sum(one.text == two.text for one, two in zip(expected, found, strict=True)) / len(images)
     yield {
@@ -211,7 +211,7 @@ def timings(folder: Path, arguments: Namespace, device: torch.device, clock: Clo
         if clock.left() < 60 * arguments.minutes / 4:
             yield {"name": "left out, for want of time", "device": device_name(where)}
             continue
-        photos = 64 if where.type == "cuda" else 20
+        photos = min(64 if where.type == "cuda" else 20, arguments.train)
         data = folder / f"timing-{where.type}"
         write_shapes(data, Shapes(4 * photos, 4, sizes.pixels, names=2500 if arguments.train >= 1000 else 50))
         works = step_works(data, replace(sizes, photos=photos), "bfloat16", where)
@@ -231,7 +231,7 @@ def _timed(works: Sequence[Work], rounds: int, device: torch.device, unit: str) 
 
 def captioning(arguments: Namespace, device: torch.device) -> Iterator[Work]:
     """Yield batches of photos to be captioned on a device: in float32, and on a GPU in bfloat16, too."""
-    predictor = load_on(arguments.checkpoint, device)
+    predictor, _ = load_torch(arguments.checkpoint, device, torch.get_num_threads())
     photo = predictor.prepare(read_image(made_up(0)))
     largest = max(arguments.batches) if device.type == "cuda" else 8  # a CPU gains nothing from more, and takes long
     for size in (size for size in arguments.batches if size <= largest):

@@ -9,12 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-from PIL import Image
-
-from benchmarks.models import add_model_arguments, describe, knows_runtimes, load_chosen, load_torch
+from benchmarks.models import add_model_arguments, describe, load_chosen, runtime_name
 from benchmarks.photos import read_photos
-from benchmarks.reference import plain_beam_search
+from benchmarks.reference import load_torch, plain_beam_search
 from benchmarks.report import add_json_argument, introduce, publish
 from benchmarks.timing import Times, Work, in_turn, ratio, summary, without
 from captioner.decoding import DecodingOptions
@@ -46,10 +43,9 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Time every stage and print the table."""
     predictor = load_chosen(arguments)
-    beside = load_torch(arguments, predictor)
     files = read_photos(arguments.photos, BATCH)
-    works = [*stages(predictor, files), *references(beside, files)]
-    introduce(model=describe(predictor), runtime=arguments.runtime or "default", rounds=arguments.rounds)
+    works = [*stages(predictor, files), *references(predictor, arguments.checkpoint, files, arguments.threads)]
+    introduce(model=describe(predictor), rounds=arguments.rounds)
     times = in_turn(works, arguments.rounds)
     publish("stages", rows(times), TITLES, arguments.json, model=describe(predictor), rounds=arguments.rounds)
     return 0
@@ -59,14 +55,15 @@ def stages(predictor: CaptionPredictor, files: Sequence[bytes]) -> list[Work]:
     """Return the stages of a model, of one photo and of a batch."""
     images = [read_image(data) for data in files]
     one, several = images[0], (images * BATCH)[:BATCH]
+    pixels, many = predictor.transform.batch([one]), predictor.transform.batch(several)
     alone, together = predictor.encode([one]), predictor.encode(several)
     options = {beams: DecodingOptions(beam_size=beams) for beams in BEAMS}
     caption = predictor.caption(one)
     return [
         Work("read: bytes to an upright image", lambda: [read_image(data) for data in files], len(files)),
         Work("preprocess: image to pixels", lambda: predictor.transform.batch([one])),
-        Work(ENCODER, network(predictor, [one])),
-        Work(f"{ENCODER}, batch of {BATCH}", network(predictor, several), BATCH),
+        Work(ENCODER, lambda: predictor.runtime.encode(pixels)),
+        Work(f"{ENCODER}, batch of {BATCH}", lambda: predictor.runtime.encode(many), BATCH),
         *inside(predictor, alone, caption),
         *(
             Work(f"{REST}, beam {beams}", lambda beams=beams: predictor.captions_of(alone, options[beams]))  # type: ignore[misc]
@@ -85,28 +82,11 @@ def stages(predictor: CaptionPredictor, files: Sequence[bytes]) -> list[Work]:
     ]
 
 
-def network(predictor: CaptionPredictor, images: Sequence[Image.Image]) -> Any:
-    """Return what runs the encoder alone, on pixels that are ready."""
-    pixels = predictor.transform.batch(images)
-
-    @torch.inference_mode()
-    def encode() -> object:
-        return predictor.model(pixels)
-
-    return encode
-
-
 def inside(predictor: CaptionPredictor, features: Any, caption: Caption) -> list[Work]:
     """Return what is inside the way from features to a caption and can be done alone."""
-    decoder, calibration, tokenizer = predictor.model.decoder, predictor.calibration, predictor.tokenizer
-    tokens = tokenizer.encode(caption.text)
+    calibration, tokens = predictor.calibration, predictor.tokenizer.encode(caption.text)
     log_probs = [word.log_prob for word in caption.words]
-
-    @torch.inference_mode()
-    def prepare() -> object:
-        return decoder.prepare(features)
-
-    works = [Work(PREPARE, prepare)]
+    works = [Work(PREPARE, lambda: predictor.runtime.prepare(features))]
     if calibration is not None and log_probs:
 
         def confidence() -> object:
@@ -117,14 +97,19 @@ def inside(predictor: CaptionPredictor, features: Any, caption: Caption) -> list
     return works
 
 
-def references(predictor: CaptionPredictor, files: Sequence[bytes]) -> list[Work]:
-    """Return what the model is measured against: a plain search, and torch where something else computes."""
-    five = DecodingOptions(beam_size=5)
-    decoder, special = predictor.model.decoder, predictor.tokenizer.special
-    features = predictor.encode([read_image(files[0])])
-    works = [Work("plain search, beam 5", lambda: plain_beam_search(decoder, features, special, five))]
-    if knows_runtimes():
-        works.append(Work("bytes to caption, beam 5, by torch", lambda: predictor.caption(files[0], five)))
+def references(
+    predictor: CaptionPredictor, checkpoint: Path | None, files: Sequence[bytes], threads: int | None
+) -> list[Work]:
+    """Return what the model is measured against: a plain search in torch, and torch where something else computes."""
+    by_torch, runtime = load_torch(checkpoint, threads=threads)
+    five, special = DecodingOptions(beam_size=5), by_torch.tokenizer.special
+    image = read_image(files[0])
+    features = by_torch.encode([image])
+    works = [Work("plain search by torch, beam 5", lambda: plain_beam_search(runtime.decoder, features, special, five))]
+    if runtime_name(predictor) != "torch":
+        pixels = by_torch.transform.batch([image])
+        works.append(Work(f"{ENCODER}, by torch", lambda: runtime.encode(pixels)))
+        works.append(Work("bytes to caption, beam 5, by torch", lambda: by_torch.caption(files[0], five)))
     return works
 
 

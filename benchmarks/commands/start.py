@@ -24,7 +24,7 @@ from captioner.errors import OptionError
 EPILOG = __doc__
 TITLES = {"name": "what", "median": "median", "fastest": "least", "p90": "90% below"}
 LIBRARY = """
-import json, os, sys, time
+import inspect, json, os, sys, time
 start = time.perf_counter()
 import captioner.predictor
 imported = time.perf_counter()
@@ -32,7 +32,8 @@ from captioner.malloc import keep_freed_memory
 keep_freed_memory()
 from captioner.predictor import CaptionPredictor
 options = json.loads(sys.argv[1])
-predictor = CaptionPredictor.from_checkpoint(**options)
+known = inspect.signature(CaptionPredictor.from_checkpoint).parameters
+predictor = CaptionPredictor.from_checkpoint(**{name: options[name] for name in options if name in known})
 loaded = time.perf_counter()
 predictor.caption(sys.stdin.buffer.read())
 captioned = time.perf_counter()
@@ -73,8 +74,8 @@ def run(arguments: Namespace) -> int:
     return 0
 
 
-def library_options(checkpoint: Path | None, runtime: str | None, threads: int | None) -> dict[str, Any]:
-    """Return the arguments of ``CaptionPredictor.from_checkpoint``, as JSON knows them."""
+def library_options(checkpoint: Path | None, runtime: str, threads: int | None) -> dict[str, Any]:
+    """Return the arguments of ``CaptionPredictor.from_checkpoint``, as JSON has them; other versions may lack some."""
     named = {"path": checkpoint and str(checkpoint.resolve()), "runtime": runtime, "threads": threads}
     return {name: value for name, value in named.items() if value is not None}
 

@@ -47,7 +47,7 @@ def run(arguments: Namespace) -> int:
     predictor = load_chosen(arguments)
     sizes = sorted({1, *arguments.sizes})  # the ratios need single photos
     files = read_photos(arguments.photos, max(sizes))
-    introduce(model=describe(predictor), runtime=arguments.runtime or "default", rounds=arguments.rounds)
+    introduce(model=describe(predictor), rounds=arguments.rounds)
     times = in_turn(works(predictor, files, sizes, arguments.beams), arguments.rounds)
     found = rows(times, sizes, arguments.beams)
     publish("throughput", found, TITLES, arguments.json, model=describe(predictor), rounds=arguments.rounds)

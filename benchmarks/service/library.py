@@ -7,8 +7,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks.models import load
 from captioner.images import read_image
+from captioner.loading import RuntimeName
 from captioner.malloc import keep_freed_memory
 from captioner.predictor import CaptionPredictor
 from service.inference.worker import batch_sizes
@@ -18,10 +18,10 @@ BATCH = DEFAULT_SETTINGS.max_batch
 
 
 class Choice(NamedTuple):
-    """Which model, and how it is computed; see :func:`benchmarks.models.load`."""
+    """Which model, and how it is computed; see ``CaptionPredictor.from_checkpoint``."""
 
     checkpoint: Path | None = None
-    runtime: str | None = None
+    runtime: RuntimeName = "auto"
     threads: int | None = None
 
 
@@ -29,7 +29,7 @@ class Choice(NamedTuple):
 def predictor(choice: Choice) -> CaptionPredictor:
     """Return the model, loaded once in this process."""
     keep_freed_memory()
-    return load(*choice)
+    return CaptionPredictor.from_checkpoint(choice.checkpoint, runtime=choice.runtime, threads=choice.threads)
 
 
 def reference(photos: Sequence[bytes], choice: Choice) -> list[list[tuple[str, float]]]:

@@ -55,15 +55,17 @@ def environment(root: Path) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(root)}
 
 
-def model_flags(checkpoint: Path | None, runtime: str | None, threads: int | None) -> list[str]:
-    """Return the flags by which a service of this version takes a model.
+def model_flags(checkpoint: Path | None, runtime: str, threads: int | None) -> list[str]:
+    """Return the flags by which the service takes a model.
 
     Raises:
         OptionError: If a runtime is asked for, and the service leaves no choice.
     """
-    if runtime is not None and "runtime" not in {field.name for field in fields(Settings)}:
-        raise OptionError(f"runtime is {runtime!r}; the service of this version leaves no choice")
-    named = {"--checkpoint": checkpoint and checkpoint.resolve(), "--runtime": runtime, "--inference-threads": threads}
+    named = {"--checkpoint": checkpoint and checkpoint.resolve(), "--inference-threads": threads}
+    if "runtime" in {field.name for field in fields(Settings)}:
+        named["--runtime"] = runtime
+    elif runtime != "auto":
+        raise OptionError(f"runtime is {runtime!r}; the service leaves no choice, and takes 'auto'")
     return [word for flag, value in named.items() if value is not None for word in (flag, str(value))]
 
 
