@@ -48,7 +48,9 @@ def commands(page: Path) -> list[list[str]]:
     lines = (line.split("#")[0].strip().removeprefix("$ ") for line in blocks.splitlines())
     found = []
     for line in lines:
-        if match := re.match(r"(?:.*\| *)?(?:\S*/)?(?:python -m (captioner|service|training|benchmarks)|captioner) (.*)", line):
+        if match := re.match(
+            r"(?:.*\| *)?(?:\S*/)?(?:python -m (captioner|service|training|benchmarks)|captioner) (.*)", line
+        ):
             package, arguments = match[1] or "captioner", shlex.split(re.split(" [<|] ", match[2])[0])
             if package == "captioner" and arguments[0] in PROGRAMS:
                 package = PROGRAMS[arguments.pop(0)][1]

@@ -61,7 +61,7 @@ def model_flags(checkpoint: Path | None, runtime: str, threads: int | None) -> l
     Raises:
         OptionError: If a runtime is asked for, and the service leaves no choice.
     """
-    named = {"--checkpoint": checkpoint and checkpoint.resolve(), "--inference-threads": threads}
+    named: dict[str, object] = {"--checkpoint": checkpoint and checkpoint.resolve(), "--inference-threads": threads}
     if "runtime" in {field.name for field in fields(Settings)}:
         named["--runtime"] = runtime
     elif runtime != "auto":

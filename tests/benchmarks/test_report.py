@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.report import cell, machine, publish, table
+from benchmarks.report import Row, cell, machine, publish, table
 
 TITLES = {"name": "what", "ms": "ms"}
-ROWS = [{"name": "encode", "ms": 24.04, "more": 1}, {"name": "read"}]
+ROWS: list[Row] = [{"name": "encode", "ms": 24.04, "more": 1}, {"name": "read"}]
 
 
 def test_a_table_shows_the_columns_that_have_titles() -> None:
