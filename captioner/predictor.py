@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from captioner.calibration import Calibration
+from captioner.calibration import Calibration, caption_features
 from captioner.config import to_dict
 from captioner.decoding import MAX_LENGTH, DecodingOptions, search
 from captioner.decoding.score import score
@@ -252,7 +252,7 @@ def _with_confidence(caption: Caption, hypothesis: Hypothesis, calibration: Cali
     words = tuple(replace(word, confidence=value) for word, value in zip(caption.words, sure, strict=True))
     if not all(word.known for word in words):
         return replace(caption, words=words)
-    confidence = calibration.caption(sum(log_probs) / len(log_probs))
+    confidence = calibration.caption(caption_features(hypothesis.tokens[: len(words)], log_probs))
     needs_review = confidence < calibration.caption.review_below
     return replace(caption, words=words, confidence=confidence, needs_review=needs_review)
 
