@@ -26,7 +26,7 @@ ORDER = {
     "training": (
         "errors", "gradients", "data", "inputs", "evaluation", "data.check", "phase", "recipe_file", "recipe_keys",
         "recipe", "losses", "language.model", "initial", "runs", "language", "captioning", "concepts", "runs.start",
-        "commands", "__main__",
+        "stages", "commands", "__main__",
     ),
 }  # fmt: skip
 FORBIDDEN = {

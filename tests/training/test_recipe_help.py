@@ -16,12 +16,14 @@ from training.concepts.recipe import ConceptRecipe
 from training.language.recipe import LanguageRecipe
 from training.recipe import Recipe, load_recipe, read_recipe
 from training.runs.folder import RunFolder
+from training.stages.recipe import StagesRecipe
 
 FOLDER = Path(__file__).parents[2] / "training" / "recipes"
 KINDS: dict[str, tuple[type[Any], str]] = {
     "austen": (LanguageRecipe, "fit-text"),
     "flickr8k": (Recipe, "fit"),
     "flickr8k-concepts": (ConceptRecipe, "fit-concepts"),
+    "flickr8k-all": (StagesRecipe, "all"),
 }
 DATA = """
 name = "mine"
