@@ -104,7 +104,9 @@ def without_dropout(model: ModelConfig) -> ModelConfig:
 
 @pytest.mark.parametrize("weights", [[], ["encoder_weights="]])
 @pytest.mark.parametrize("start", ["shipped", "other"])
-def test_any_model_can_be_grown_by_the_shipped_recipe(weights: list[str], start: str, small_checkpoint_file: Path) -> None:
+def test_any_model_can_be_grown_by_the_shipped_recipe(
+    weights: list[str], start: str, small_checkpoint_file: Path
+) -> None:
     """The command of docs/training.md; what the recipe's file says of its model gives way to that of the checkpoint."""
     recipe, file = FOLDER / "flickr8k.toml", SHIPPED if start == "shipped" else small_checkpoint_file
     alone, grown = load_recipe(recipe), load_recipe(recipe, [f"start_from={file}", *weights])
