@@ -19,6 +19,7 @@ from training.stages.plan import Stage, is_begun, is_done, note_begin, note_end,
 from training.stages.recipe import StagesRecipe
 
 EPILOG = listing(StagesRecipe)
+HOMES = {"export": ("captioner.commands", "captioner")}  # the command that is none of training's
 DEFAULTS = asdict(DecodingOptions())
 
 
@@ -78,14 +79,17 @@ def _run(stage: Stage, title: str, world: World) -> int:
 def _parsed(stage: Stage) -> tuple[Command, Namespace]:
     """Return the command of a stage that has no recipe, and the arguments of its command line."""
     name = stage.recipe.command
-    command = cast("Command", import_module(f"training.commands.{name}"))
-    parser = CommandParser(prog=f"stage {stage.recipe.name}: captioner train {name}")
+    package, program = HOMES.get(name, ("training.commands", "captioner train"))
+    command = cast("Command", import_module(f"{package}.{name}"))
+    parser = CommandParser(prog=f"stage {stage.recipe.name}: {program} {name}")
     command.add_arguments(parser)
     return command, parser.parse_args(_line(stage))
 
 
 def _line(stage: Stage) -> list[str]:
     """Return the command line of a stage that has no recipe."""
+    if stage.recipe.command == "export":
+        return ["--checkpoint", str(stage.before[0].made), str(stage.made), *stage.recipe.arguments]
     files, rest = [str(one.made) for one in stage.before], ["--out", str(stage.made), *stage.recipe.arguments]
     if stage.recipe.command == "calibrate":
         return ["--checkpoint", *files, *_validation(stage), *rest]

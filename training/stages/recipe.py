@@ -12,11 +12,11 @@ from training.concepts.recipe import ConceptRecipe
 from training.language.recipe import LanguageRecipe
 from training.recipe import Recipe, check_name
 
-Command = Literal["fit-concepts", "fit-text", "fit", "average", "join", "quantize", "calibrate"]
+Command = Literal["fit-concepts", "fit-text", "fit", "average", "join", "quantize", "calibrate", "export"]
 RUNS: Mapping[str, type[Any]] = MappingProxyType(
     {"fit-concepts": ConceptRecipe, "fit-text": LanguageRecipe, "fit": Recipe}
 )  # the commands that train by a recipe of their own
-MODELS = ("fit", "average", "join", "quantize", "calibrate")  # the commands that make a captioning model
+MODELS = ("fit", "average", "join", "quantize", "calibrate", "export")  # the commands that make a captioning model
 TAKES: Mapping[str, tuple[int, int, tuple[str, ...]]] = MappingProxyType(
     {
         "fit-concepts": (0, 1, ("fit-concepts",)),
@@ -26,6 +26,7 @@ TAKES: Mapping[str, tuple[int, int, tuple[str, ...]]] = MappingProxyType(
         "join": (2, 100, MODELS),
         "quantize": (1, 1, MODELS),
         "calibrate": (1, 1, MODELS),
+        "export": (1, 1, MODELS),
     }
 )  # how many earlier stages each goes on from, at least and at most, and of which commands
 STARTS = MappingProxyType(

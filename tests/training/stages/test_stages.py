@@ -13,6 +13,7 @@ import pytest
 from safetensors.torch import load_file
 
 import captioner.files
+from captioner.__main__ import main as captioner
 from captioner.checkpoint import load_checkpoint
 from captioner.errors import ConfigError
 from tests.training.conftest import write_coco
@@ -110,6 +111,11 @@ name = "sure"
 command = "calibrate"
 of = ["rounded"]
 arguments = ["--agreement", "1", "--good-cider", "0.05"]
+[[stages]]
+name = "served"
+command = "export"
+of = ["sure"]
+arguments = ["--bits", "8"]
 """
 
 SHORT = (
@@ -195,9 +201,9 @@ def test_stages_are_the_commands_one_by_one(
 ) -> None:
     assert start() == 0
     told = capsys.readouterr().out
-    assert "stage 1 of 6, seeing (fit-concepts): begins" in told
+    assert "stage 1 of 7, seeing (fit-concepts): begins" in told
     sure = tmp_path / "runs" / "everything" / "sure.safetensors"
-    assert f"stage 6 of 6, sure (calibrate): made {sure}, 0.0 MB" in told
+    assert f"stage 6 of 7, sure (calibrate): made {sure}, 0.0 MB" in told
 
     one = tmp_path / "one"
     shared = [f"data.root={photos}", f"runs={one}", f"cache={photos / 'cache'}"]
@@ -208,8 +214,8 @@ def test_stages_are_the_commands_one_by_one(
     best = {name: str(one / name / "best.safetensors") for name in ("words", "captions", "again")}
     other = ["name=again", "seed=2", "training.phases[0].epochs=1", f"start_from={best['captions']}"]
     (one / "everything").mkdir(parents=True)
-    mean, rounded, calibrated = (
-        str(one / "everything" / f"{name}.safetensors") for name in ("mean", "rounded", "sure")
+    mean, rounded, calibrated, served = (
+        str(one / "everything" / f"{name}.safetensors") for name in ("mean", "rounded", "sure", "served")
     )
     val = ["--annotations", str(photos / "val.json"), "--images", str(photos / "val"), "--beam-size", "2"]
     lines = [
@@ -236,8 +242,9 @@ def test_stages_are_the_commands_one_by_one(
     lines[-1] += ["--out", calibrated]
     for line in lines:
         assert main(line) == 0
+    assert captioner(["export", "--checkpoint", calibrated, "--bits", "8", served]) == 0
     assert made(one) == made(tmp_path / "runs")
-    assert len(made(one)) == 6
+    assert len(made(one)) == 7
     found = load_checkpoint(sure)
     assert found.calibration == load_checkpoint(calibrated).calibration
     assert [one["name"] for one in found.provenance["ingredients"]] == ["captions", "again"]
@@ -369,7 +376,7 @@ def test_values_reach_the_stages_that_have_them(recipes: Path) -> None:
     ("override", "message"),
     [
         ("training.epocs=3", r"--set training.epocs=3: no stage has such a key, .*did you mean training.epochs"),
-        ("zzz=3", "none is called zzz; the stages are seeing, saying, again, mean, rounded, sure"),
+        ("zzz=3", "none is called zzz; the stages are seeing, saying, again, mean, rounded, sure, served"),
         ("mean.seed=3", "stage mean is of average, which has no recipe"),
         ("saying=3", "saying is a stage; write it as saying.key=value"),
         ("saying.words.most=3", "words: there is no such key"),
