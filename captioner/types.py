@@ -159,6 +159,11 @@ class Runtime(Steppable[MemoryT, RowStateT], Protocol[MemoryT, RowStateT]):
         """Whether the decoder looks at the grid."""
         ...
 
+    @property
+    def place(self) -> str:
+        """Where it computes, for people: ``cpu (2 threads)``; a device's name comes first."""
+        ...
+
     def encode(self, pixels: FloatArray) -> Features[Any]:
         """Encode pixels ``[B, 3, H, W]``."""
         ...

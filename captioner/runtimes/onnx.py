@@ -17,6 +17,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load
 
 from captioner.cpus import available_cpus
+from captioner.devices import describe_threads
 from captioner.errors import CheckpointError
 from captioner.header import GRAPHS, SCALE, CheckpointFile, Description, unreadable_file
 from captioner.types import Features, FloatArray, IntArray, ScoredStep
@@ -122,6 +123,11 @@ class OnnxRuntime:
         self._weights = weights
         self._encoder = self._session("encoder", threads or available_cpus())
         self._prepare, self._step = self._session("prepare"), self._session("step")
+
+    @property
+    def place(self) -> str:
+        """Where it computes, for people."""
+        return f"cpu ({describe_threads(self._threads)})"
 
     def encode(self, pixels: FloatArray) -> Features[Any]:
         """Encode pixels ``[B, 3, H, W]``."""
