@@ -7,10 +7,11 @@ from captioner.commands.output import DONE, say
 from captioner.runtimes.export import BITS, export_checkpoint
 
 EPILOG = """\
-OUT is the same checkpoint with graphs beside its weights: it is served by ONNX Runtime, or by torch, as it is.
+OUT is the same checkpoint with graphs beside its weights: ONNX Runtime or torch serves it.
 The graphs are compared with torch before anything is written.
 
-with --bits 8 the decoder multiplies 8-bit integers, which is faster; all matrices of the file are rounded to them.
+with --bits 8 the decoder multiplies 8-bit integers, which is faster; all matrices of the
+file are rounded to them.
 
 example:
   captioner export --checkpoint model.safetensors --bits 8 served.safetensors
