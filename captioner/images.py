@@ -24,6 +24,8 @@ from captioner.formats.png import needed_of_png
 from captioner.types import FloatArray
 
 SUPPORTED_FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "AVIF", "HEIC")
+# how the names of files in these formats end
+SUFFIXES = (".jpg", ".jpeg", ".mpo", ".png", ".webp", ".gif", ".bmp", ".avif", ".heic", ".heif")
 STRIP = 64  # rows
 MAX_PASSES = (
     8  # of an AVIF: the pixels of its pictures, transparency, thumbnails and layers, as a multiple of the limit

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from captioner.calibration import Calibration
+from captioner.calibration import Calibration, caption_features
 from captioner.config import to_dict
 from captioner.decoding import MAX_LENGTH, DecodingOptions, search
 from captioner.decoding.score import score
+from captioner.devices import AUTO
 from captioner.errors import OptionError
 from captioner.header import Description
 from captioner.images import ImageTransform, read_image
@@ -61,7 +62,12 @@ class CaptionPredictor:
 
     @classmethod
     def from_checkpoint(
-        cls, path: str | Path | None = None, *, runtime: RuntimeName = "auto", threads: int | None = None
+        cls,
+        path: str | Path | None = None,
+        *,
+        runtime: RuntimeName = "auto",
+        device: str = AUTO,
+        threads: int | None = None,
     ) -> "CaptionPredictor":
         """Load a checkpoint file.
 
@@ -71,17 +77,25 @@ class CaptionPredictor:
                 any; "auto" is "onnx" where file and installation allow it, and else "torch".
             threads: CPU threads for the network; ``None`` is the runtime's choice, but no more than
                 :func:`~captioner.cpus.available_cpus`.
+            device: Where the network computes: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``; see
+                :mod:`captioner.devices`.
 
         Raises:
             CheckpointError: If the file cannot be used; see :func:`captioner.checkpoint.load_checkpoint`.
-            OptionError: If there is no such runtime, it is not installed, or the file is not for it.
+            OptionError: If there is no such runtime, it is not installed, or the file is not for it; or if this
+                machine has no such device, or the runtime does not compute there.
         """
-        return cls(*open_model(path, runtime, threads))
+        return cls(*open_model(path, runtime, threads, device))
 
     @property
     def attends(self) -> bool:
         """Whether captions come with attention."""
         return self.runtime.attends
+
+    @property
+    def place(self) -> str:
+        """Where the network computes, for people: ``cpu (2 threads)``; a device's name comes first."""
+        return self.runtime.place
 
     def caption(
         self, image: bytes | Image.Image, options: DecodingOptions = DEFAULT_OPTIONS, *, activations: bool = False
@@ -238,7 +252,7 @@ def _with_confidence(caption: Caption, hypothesis: Hypothesis, calibration: Cali
     words = tuple(replace(word, confidence=value) for word, value in zip(caption.words, sure, strict=True))
     if not all(word.known for word in words):
         return replace(caption, words=words)
-    confidence = calibration.caption(sum(log_probs) / len(log_probs))
+    confidence = calibration.caption(caption_features(hypothesis.tokens[: len(words)], log_probs))
     needs_review = confidence < calibration.caption.review_below
     return replace(caption, words=words, confidence=confidence, needs_review=needs_review)
 

@@ -116,7 +116,7 @@ class RowState(Protocol):
         ...
 
 
-SeenT = TypeVar("SeenT", contravariant=True)  # a memory that is only read
+MemoryT_contra = TypeVar("MemoryT_contra", contravariant=True)  # a memory that is only read
 RowStateT = TypeVar("RowStateT", bound=RowState)
 
 
@@ -135,18 +135,18 @@ class ScoredStep(Generic[RowStateT]):
     state: RowStateT
 
 
-class Steppable(Protocol[SeenT, RowStateT]):
+class Steppable(Protocol[MemoryT_contra, RowStateT]):
     """What search needs of a decoder, whatever computes it.
 
     Rows are grouped by image: with R rows and B images, row ``r`` belongs to image ``r // (R // B)``. The memory holds
     one entry per image, so that beams and reference captions of one image share its keys instead of copying them.
     """
 
-    def begin(self, memory: SeenT, rows_per_image: int = 1) -> RowStateT:
+    def begin(self, memory: MemoryT_contra, rows_per_image: int = 1) -> RowStateT:
         """Return the state before the first step, for ``B * rows_per_image`` rows."""
         ...
 
-    def step(self, tokens: IntArray, memory: SeenT, state: RowStateT) -> ScoredStep[RowStateT]:
+    def step(self, tokens: IntArray, memory: MemoryT_contra, state: RowStateT) -> ScoredStep[RowStateT]:
         """Read one token per row (``[R]`` ids) and score the next."""
         ...
 
@@ -157,6 +157,11 @@ class Runtime(Steppable[MemoryT, RowStateT], Protocol[MemoryT, RowStateT]):
     @property
     def attends(self) -> bool:
         """Whether the decoder looks at the grid."""
+        ...
+
+    @property
+    def place(self) -> str:
+        """Where it computes, for people: ``cpu (2 threads)``; a device's name comes first."""
         ...
 
     def encode(self, pixels: FloatArray) -> Features[Any]:

@@ -43,6 +43,7 @@ def unfreeze_objects() -> None:
     gc.unfreeze()
 
 
+logger = logging.getLogger(__name__)
 Mark = tuple[int, int, int]
 
 
@@ -52,14 +53,16 @@ def checkpoint_path(settings: Settings) -> Path:
 
 
 def load_model(settings: Settings) -> Model:
-    """Load the model that the settings name.
+    """Load the model that the settings name, and log where it computes.
 
     Raises:
-        CaptionerError: If the file cannot be used.
+        CaptionerError: If the file cannot be used, or if the device is not there.
         OSError: If it cannot be read.
     """
     path = checkpoint_path(settings)
-    return Model(CaptionPredictor.from_checkpoint(path, threads=settings.inference_threads))
+    predictor = CaptionPredictor.from_checkpoint(path, threads=settings.inference_threads, device=settings.device)
+    logger.info("the model runs on %s", predictor.place, extra={"device": predictor.place.split()[0]})
+    return Model(predictor)
 
 
 def warm_up(engine: Engine, model: Model, settings: Settings) -> None:
@@ -109,7 +112,6 @@ class FileWatch:
         return status.st_ino, status.st_size, status.st_mtime_ns
 
 
-logger = logging.getLogger(__name__)
 DONE, CUT_OFF, FAILED = 0, 1, 2  # exit statuses
 SENDING_SECONDS = 1  # for answers on their way to clients, even if the time to drain is over
 JOIN_SECONDS = 1

@@ -11,7 +11,8 @@ from typing import Annotated, Any
 
 from captioner.commands.parser import CommandParser
 from captioner.decoding import MAX_BEAM_SIZE, MAX_LENGTH, DecodingOptions
-from captioner.errors import ConfigError
+from captioner.devices import AUTO, check_device
+from captioner.errors import ConfigError, OptionError
 from captioner.ranges import Range, check_ranges, ranges_of
 from service.prefix import PREFIX
 
@@ -51,6 +52,10 @@ class Settings:
         default="", metadata=_row("path below which a proxy shows the service, such as /captions; empty is none", str)
     )
     checkpoint: Path | None = field(default=None, metadata=_row("the model's file; none is the shipped model", Path))
+    device: str = field(
+        default=AUTO,
+        metadata=_row("where the model computes: auto, cpu, cuda, cuda:N or mps; auto is a CUDA GPU or the CPU", str),
+    )
     inference_threads: Annotated[int | None, Range(1, 1024)] = field(
         default=None, metadata=_row("CPU threads of the model; none is torch's choice, within the container's limit")
     )
@@ -129,6 +134,7 @@ class Settings:
         check_ranges(self, narrower=self._narrower())
         for row in fields(self):
             _check_choice(row.name, getattr(self, row.name), row.metadata["choices"])
+        _check_device(self.device)
         if self.prefix and not re.fullmatch(PREFIX, self.prefix):
             raise ConfigError(
                 f"prefix is {self.prefix!r}; it must begin with a slash and end without one, such as /captions"
@@ -150,6 +156,13 @@ class Settings:
     def options(self) -> DecodingOptions:
         """Return how to search when a request does not say."""
         return DecodingOptions(beam_size=self.beam_size, max_length=self.max_length)
+
+
+def _check_device(name: str) -> None:
+    try:
+        check_device(name)
+    except OptionError as error:
+        raise ConfigError(str(error)) from None
 
 
 def _check_choice(name: str, value: object, choices: Sequence[str]) -> None:

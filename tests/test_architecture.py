@@ -14,10 +14,10 @@ PACKAGES = ("captioner", "service", "training")
 # of it that stand elsewhere under a name of their own.
 ORDER = {
     "captioner": (
-        "errors", "ranges", "malloc", "cpus", "files", "types", "registry", "config", "formats", "images", "decoding",
-        "tokenizers", "calibration", "header", "cells", "stack", "attention", "encoders", "decoders", "model",
-        "quantization", "runtimes", "checkpoint", "loading", "predictor", "heatmap", "activations",
-        "commands", "__main__",
+        "errors", "ranges", "malloc", "cpus", "devices", "files", "types", "registry", "config", "formats", "images",
+        "decoding", "tokenizers", "calibration", "header", "cells", "stack", "attention", "encoders", "decoders",
+        "model", "quantization", "runtimes", "checkpoint", "runtimes.export", "loading", "predictor", "bulk",
+        "heatmap", "activations", "commands", "__main__",
     ),
     "service": (
         "prefix", "keys", "concurrency", "errors", "settings", "observability", "inference", "buffering", "web", "app",
@@ -26,7 +26,7 @@ ORDER = {
     "training": (
         "errors", "gradients", "data", "inputs", "evaluation", "data.check", "phase", "recipe_file", "recipe_keys",
         "recipe", "losses", "language.model", "initial", "runs", "language", "captioning", "concepts", "runs.start",
-        "commands", "__main__",
+        "stages", "commands", "__main__",
     ),
 }  # fmt: skip
 FORBIDDEN = {

@@ -12,6 +12,7 @@ from captioner.malloc import keep_freed_memory
 from training.errors import TrainingError
 
 COMMANDS = {
+    "all": "run all stages that make a model, as a recipe lists them; stopped or broken off, the same command goes on",
     "fit": "train a model by a recipe; Ctrl-C stops it so that it can be resumed",
     "fit-concepts": "teach an encoder the words of captions, for a fit to start from; "
     "Ctrl-C stops it so that it can be resumed",

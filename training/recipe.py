@@ -1,6 +1,5 @@
 """A recipe: everything that a training run depends on, in one TOML file."""
 
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +16,7 @@ from training.data import CaptionSource
 from training.data.source import Unreadable
 from training.inputs.photos import MILD, Augmentation
 from training.phase import PhaseRecipe
-from training.recipe_file import check_kind, completed, override, with_own_image
+from training.recipe_file import completed, override, read_values, with_own_image
 
 T = TypeVar("T")
 Part = Literal["train", "val"]
@@ -261,12 +260,7 @@ def read_recipe(kind: type[T], path: Path, overrides: Sequence[str] = ()) -> T:
         ConfigError: If the file is missing or no TOML, or is a recipe of another command, or a key or value is not one
             that a recipe has.
     """
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{path}: not a readable recipe: {error}") from None
-    check_kind(kind, values, str(path))
-    override(values, kind, overrides)
+    values = read_values(kind, path, overrides)
     if kind is Recipe:
         given: dict[str, Any] = {}
         override(given, kind, [text for text in overrides if not text.strip().startswith("training.")])

@@ -13,6 +13,7 @@ from captioner.encoders import TIMM, timm_networks
 from captioner.errors import ConfigError
 
 MARKS = {  # what only recipes of a command have, those of fit last: concepts need data, too
+    "all": ("stages",),
     "fit-text": ("text", "samples"),
     "fit-concepts": ("words",),
     "fit": ("model", "decoding", "data"),
@@ -37,6 +38,26 @@ def check_kind(kind: Any, values: Mapping[str, Any], source: str) -> None:
                 f"{source}: this is a recipe of {command}, since it has {' and '.join(found)}; "
                 f"use it with python -m training {command}"
             )
+
+
+def read_values(kind: Any, path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """Read what a recipe file says, some of it replaced.
+
+    Args:
+        kind: The dataclass that it is to fill.
+        path: A TOML file.
+        overrides: See :func:`override`.
+
+    Raises:
+        ConfigError: If the file is missing or no TOML, or is a recipe of another command.
+    """
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{path}: not a readable recipe: {error}") from None
+    check_kind(kind, values, str(path))
+    override(values, kind, overrides)
+    return values
 
 
 def override(values: dict[str, Any], kind: Any, overrides: Sequence[str]) -> None:

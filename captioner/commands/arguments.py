@@ -7,7 +7,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from captioner.commands.output import complain
 from captioner.decoding import MAX_BEAM_SIZE, DecodingOptions
+from captioner.devices import AUTO, HELP, check_device
 from captioner.errors import OptionError
 from captioner.predictor import CaptionPredictor
 from captioner.ranges import ranges_of
@@ -118,18 +120,38 @@ def local_file(text: str) -> Path:
 
 
 def add_model(parser: ArgumentParser) -> None:
-    """Add the flag that chooses the model."""
+    """Add the flags that choose the model, and where it computes."""
     parser.add_argument("--checkpoint", metavar="FILE", type=local_file, help="the model; default: the shipped one")
+    add_device(parser)
+
+
+def add_device(parser: ArgumentParser) -> None:
+    """Add the flag that chooses where a network computes."""
+    parser.add_argument("--device", metavar="DEVICE", type=device, default=AUTO, help=HELP)
+
+
+def device(text: str) -> str:
+    """Return the name of a device, for a parser.
+
+    Raises:
+        ArgumentTypeError: If it is none.
+    """
+    try:
+        return check_device(text)
+    except OptionError as error:
+        raise ArgumentTypeError(str(error)) from None
 
 
 def load_model(arguments: Namespace) -> CaptionPredictor:
-    """Load the model that was chosen.
+    """Load the model that was chosen; say where it computes, unless that is the CPU and nobody asked.
 
     Raises:
         CheckpointError: If it cannot be loaded.
-        OptionError: If a heatmap is wanted and the model does not attend.
+        OptionError: If there is no such device, or if a heatmap is wanted and the model does not attend.
     """
-    predictor = CaptionPredictor.from_checkpoint(arguments.checkpoint)
+    predictor = CaptionPredictor.from_checkpoint(arguments.checkpoint, device=arguments.device)
+    if arguments.device != AUTO or not predictor.place.startswith("cpu"):
+        complain(f"the model runs on {predictor.place}")
     if getattr(arguments, "heatmap", None) is not None and not predictor.attends:
         raise OptionError("--heatmap: this model does not attend, so it has no attention to draw")
     return predictor

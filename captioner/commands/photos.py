@@ -12,10 +12,8 @@ from tqdm import tqdm
 
 from captioner.commands.output import complain, shown
 from captioner.errors import CaptionerError, ImageError, OptionError, UnsupportedImageError
-from captioner.images import DEFAULT_LIMITS, read_image
+from captioner.images import DEFAULT_LIMITS, SUFFIXES, read_image
 
-# of the images of a folder
-SUFFIXES = (".jpg", ".jpeg", ".mpo", ".png", ".webp", ".gif", ".bmp", ".avif", ".heic", ".heif")
 BATCH_SIZE = 8
 HEAD_BYTES = 1024  # of a file, which show whether it is a picture
 STANDARD_INPUT = "-"

@@ -13,7 +13,7 @@ from captioner.errors import CheckpointError, OptionError
 from captioner.header import GRAPHS, SCALE, CheckpointFile
 from captioner.model import CaptionModel
 from captioner.quantization import restore_matrices, round_matrices
-from captioner.runtimes.graphs import IntegerMatrices, name_weights
+from captioner.runtimes.graphs import IntegerMatrices, name_weights, tabulate_words
 from captioner.runtimes.onnx import Interface, OnnxRuntime
 from captioner.runtimes.torch import TorchRuntime
 from captioner.runtimes.tracing import Traced, trace
@@ -84,6 +84,8 @@ def _finished(traced: Traced, stored: Mapping[str, Tensor], bits: int) -> tuple[
     for name, original in traced.graphs.items():
         graph = type(original)()
         graph.CopyFrom(original)
+        if name in ("step", "inspect"):
+            tabulate_words(graph)
         if bits == BITS[0] and name in ("step", "inspect"):
             IntegerMatrices(graph, matrices).apply()
         weights[name] = name_weights(graph, stored)

@@ -17,6 +17,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load
 
 from captioner.cpus import available_cpus
+from captioner.devices import describe_threads
 from captioner.errors import CheckpointError
 from captioner.header import GRAPHS, SCALE, CheckpointFile, Description, unreadable_file
 from captioner.types import Features, FloatArray, IntArray, ScoredStep
@@ -120,8 +121,13 @@ class OnnxRuntime:
         self._interface = interface
         self._graphs = graphs
         self._weights = weights
-        self._threads = threads or available_cpus()
-        self._encoder, self._prepare, self._step = (self._session(name) for name in ("encoder", "prepare", "step"))
+        self._encoder = self._session("encoder", threads or available_cpus())
+        self._prepare, self._step = self._session("prepare"), self._session("step")
+
+    @property
+    def place(self) -> str:
+        """Where it computes, for people."""
+        return f"cpu ({describe_threads(self._threads)})"
 
     def encode(self, pixels: FloatArray) -> Features[Any]:
         """Encode pixels ``[B, 3, H, W]``."""
@@ -158,9 +164,11 @@ class OnnxRuntime:
     def _inspect(self) -> ort.InferenceSession:
         return self._session("inspect")  # seldom asked for
 
-    def _session(self, name: str) -> ort.InferenceSession:
+    def _session(self, name: str, threads: int = 1) -> ort.InferenceSession:
+        """Load a graph; but for the encoder one thread does the little that there is to do sooner than several."""
         options = ort.SessionOptions()
-        options.intra_op_num_threads = self._threads
+        options.intra_op_num_threads = threads
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # others may need the core meanwhile
         options.log_severity_level = 3  # errors
         options.add_session_config_entry("session.x64quantprecision", "1")  # no sums of products cut at 16 bits
         names = list(self._interface.weights[name])
@@ -177,7 +185,7 @@ class OnnxRuntime:
             name = name.removesuffix(SCALES) + SCALE
         value: NDArray[Any] = self._weights[name]
         if name + SCALE in self._weights:
-            return value.astype(np.float32) * self._weights[name + SCALE][:, None]
+            return np.asarray(value.astype(np.float32) * self._weights[name + SCALE][:, None])
         return value.astype(np.float32) if value.dtype == np.float16 else value
 
 

@@ -7,6 +7,7 @@ import torch
 
 from captioner.cpus import available_cpus
 from captioner.decoders import Decoder
+from captioner.devices import describe_device
 from captioner.model import CaptionModel
 from captioner.types import DecoderState, Features, FloatArray, IntArray, ScoredStep
 
@@ -88,6 +89,11 @@ class TorchRuntime(TorchSteps):
         super().__init__(model.eval().decoder)
         self.model = model
         model.encoder.to(memory_format=torch.channels_last)  # a fifth faster on CPUs: 24 ms in place of 30
+
+    @property
+    def place(self) -> str:
+        """Where it computes, for people."""
+        return describe_device(self.decoder.device)
 
     @torch.inference_mode()
     def encode(self, pixels: FloatArray) -> Features:

@@ -169,7 +169,7 @@ def _export(
         torch.onnx.export(
             module.eval(),
             tuple(example),
-            buffer,
+            buffer,  # type: ignore[arg-type]  # which the exporter that is chosen below writes into
             input_names=inputs,
             output_names=outputs,
             dynamic_axes={name: {0: "rows"} for name in (*inputs, *outputs)},
@@ -220,9 +220,9 @@ class _MatrixPool(nn.Module):
         self.pool = pool
 
     def forward(self, maps: Tensor) -> Tensor:
-        size = self.pool.output_size
+        size: Any = self.pool.output_size
         rows, cols = (size, size) if isinstance(size, int) else size
-        down, across = (_means(int(maps.shape[axis]), int(count)) for axis, count in ((2, rows), (3, cols)))
+        down, across = (_means(int(maps.shape[axis]), count) for axis, count in ((2, rows), (3, cols)))
         pooled: Tensor = down @ maps @ across.t()
         return pooled
 

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from captioner.checkpoint import Checkpoint, save_checkpoint
-from captioner.errors import CheckpointError
+from captioner.errors import CheckpointError, OptionError
 from service import Settings, create_app
 from service.inference.engine import Engine
 from service.inference.jobs import Model
@@ -365,3 +365,15 @@ def test_the_model_s_hash_is_that_of_its_file(small_checkpoint_file: Path) -> No
     model = load_model(Settings(checkpoint=small_checkpoint_file, inference_threads=1))
     assert (model.name, model.version) == ("small", "7")
     assert model.sha256 == hashlib.sha256(small_checkpoint_file.read_bytes()).hexdigest()
+
+
+def test_where_a_model_computes_is_logged(small_checkpoint_file: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO", logger="service.lifecycle"):
+        load_model(Settings(checkpoint=small_checkpoint_file, inference_threads=1, device="cpu"))
+    assert [record.message for record in caplog.records] == ["the model runs on cpu (1 thread)"]
+
+
+def test_a_device_that_is_not_there(small_checkpoint_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(OptionError, match=r"device is cuda:1, which is not there; this machine has cpu"):
+        load_model(Settings(checkpoint=small_checkpoint_file, device="cuda:1"))

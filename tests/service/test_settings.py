@@ -66,6 +66,7 @@ def test_truth_is_written_out() -> None:
         (["--cache-entries", "0"], {}, ("cache_entries is 0",)),
         (["--trusted-proxies", "17"], {}, ("trusted_proxies is 17", "between 0 and 16")),
         (["--url-seconds", "0"], {}, ("url_seconds is 0",)),
+        (["--device", "tpu"], {}, ("device is 'tpu'", "auto, cpu, cuda, cuda:N or mps")),
     ],
 )
 def test_what_does_not_fit_is_explained(flags: list[str], environ: dict[str, str], words: tuple[str, ...]) -> None:

@@ -23,9 +23,11 @@ class FakePredictor:
         self.batches: list[int] = []
         self.options: list[DecodingOptions] = []
         self.checkpoint: Path | None = None
+        self.place = "cpu (1 thread)"
 
-    def from_checkpoint(self, path: Path | None) -> "FakePredictor":
+    def from_checkpoint(self, path: Path | None, device: str) -> "FakePredictor":
         self.checkpoint = path
+        self.place = "cpu (1 thread)" if device == "auto" else device
         return self
 
     def captions(

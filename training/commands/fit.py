@@ -17,5 +17,5 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Start or resume a run, alone or as one of several processes; return the exit status."""
-    with join_world() as world:
+    with join_world(arguments.device) as world:
         return run_from(arguments, "fit", Recipe, world)

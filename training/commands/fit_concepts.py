@@ -17,4 +17,4 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Start or resume a run; return the exit status."""
-    return run_from(arguments, "fit-concepts", ConceptRecipe, lone_world("fit-concepts"))
+    return run_from(arguments, "fit-concepts", ConceptRecipe, lone_world("fit-concepts", arguments.device))

@@ -17,4 +17,4 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Start or resume a run; return the exit status."""
-    return run_from(arguments, "fit-text", LanguageRecipe, lone_world("fit-text"))
+    return run_from(arguments, "fit-text", LanguageRecipe, lone_world("fit-text", arguments.device))

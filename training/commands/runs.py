@@ -4,6 +4,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import Any
 
+from captioner.commands.arguments import add_device
 from captioner.commands.output import DONE, say, warn
 from training.errors import TrainingError
 from training.recipe import read_recipe
@@ -16,11 +17,12 @@ STOPPED = 130  # what a shell reports of a command that SIGINT ended
 
 
 def add_source(parser: ArgumentParser) -> None:
-    """Add the arguments that say what to start or go on with."""
+    """Add the arguments that say what to start or go on with, and where."""
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--recipe", type=Path, metavar="FILE.toml", help="start the run that the recipe describes")
     source.add_argument("--resume", type=Path, metavar="RUN", help="go on with the run in this folder")
     parser.add_argument("--set", action="append", default=[], metavar="KEY.SUB=VALUE", help="replace a recipe's value")
+    add_device(parser)
 
 
 def run_from(arguments: Namespace, command: str, kind: type[AnyRecipe], world: World) -> int:
@@ -38,6 +40,11 @@ def run_from(arguments: Namespace, command: str, kind: type[AnyRecipe], world: W
         run = resume(arguments.resume, kind, world)
     else:
         run = start_or_restart(read_recipe(kind, arguments.recipe, arguments.set), world)
+    return learn(run, command, world)
+
+
+def learn(run: Run[Any], command: str, world: World) -> int:
+    """Say what a run is about, train, and say what came of it; return the exit status."""
     if world.leads:
         say(overview_text(run.overview()))
         for remark in run.remarks():

@@ -3,6 +3,7 @@
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
+from captioner.commands.arguments import add_device
 from captioner.commands.output import DONE, say
 from training.language.model import load_language_model
 from training.language.sampling import SampleOptions, write_samples
@@ -32,6 +33,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=int, help="equal seeds give equal samples; default: new ones each time")
     parser.add_argument("--count", type=int, default=DEFAULTS.count, help="how many samples; default: %(default)s")
+    add_device(parser)
 
 
 def run(arguments: Namespace) -> int:
@@ -45,5 +47,5 @@ def run(arguments: Namespace) -> int:
         seed=arguments.seed,
         beginning=arguments.beginning,
     )
-    say("\n\n".join(write_samples(load_language_model(arguments.file), options)))
+    say("\n\n".join(write_samples(load_language_model(arguments.file, arguments.device), options)))
     return DONE

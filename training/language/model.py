@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 from captioner.checkpoint import read_safetensors, unreadable, write_safetensors
 from captioner.config import DecoderConfig, from_dict, to_dict
 from captioner.decoders import ConditionedDecoder
+from captioner.devices import find_device
 from captioner.errors import CheckpointError
 from captioner.stack import CellStack
 from captioner.tokenizers import Tokenizer, tokenizer_from_dict
@@ -77,15 +78,20 @@ def save_language_model(model: LanguageModel, path: Path, dtype: torch.dtype = t
     write_safetensors(path, tensors, {key: json.dumps(value) for key, value in header.items()})
 
 
-def load_language_model(path: Path) -> LanguageModel:
+def load_language_model(path: Path, device: str = "cpu") -> LanguageModel:
     """Build the decoder that a file describes and load its weights, as float32.
+
+    Args:
+        path: The file.
+        device: Where it computes; see :mod:`captioner.devices`.
 
     Raises:
         CheckpointError: If the file is missing, is no language model, has another format version, or its weights do not
             fit its description.
+        OptionError: If this machine has no such device.
         ConfigError: If its description names something that this version does not know.
     """
-    content = _read(path)
+    place, content = find_device(device), _read(path)
     try:
         metadata, tensors = read_safetensors(content)
     except SafetensorError as error:
@@ -97,7 +103,7 @@ def load_language_model(path: Path) -> LanguageModel:
         decoder.load_state_dict(tensors)
     except RuntimeError as error:
         raise CheckpointError(f"{path}: its weights do not fit its description: {error}") from None
-    return LanguageModel(decoder.eval(), tokenizer, header["provenance"], hashlib.sha256(content).hexdigest())
+    return LanguageModel(decoder.eval().to(place), tokenizer, header["provenance"], hashlib.sha256(content).hexdigest())
 
 
 def _read(path: Path) -> bytes:

@@ -11,6 +11,7 @@ from torch import distributed
 from torch.distributed.distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
+from captioner.devices import AUTO, find_device
 from training.errors import TrainingError
 
 T = TypeVar("T")
@@ -77,42 +78,55 @@ def restarts() -> int:
     return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
 
 
-def lone_world(command: str) -> World:
+def lone_world(command: str, device: str = AUTO) -> World:
     """Return the world of a run that is of one process, on the device that :func:`join_world` would take.
 
     Args:
         command: What starts the run, for a message.
+        device: As :func:`join_world` takes it.
 
     Raises:
         TrainingError: If torchrun started several processes, each of which would do the same.
+        OptionError: If this machine has no such device.
     """
     if _size() > 1:
         raise TrainingError(
             f"{command} is of one process, and torchrun started {_size()}; start it as python -m training {command}"
         )
-    return World(device=_device())
+    return World(device=_device(device))
 
 
 def _size() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
-def _device() -> torch.device:
-    """Return the GPU of this process's local rank, or the CPU where there is none."""
-    if not torch.cuda.is_available():
-        return torch.device("cpu")
-    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
-    torch.cuda.set_device(device)
+def _device(name: str) -> torch.device:
+    """Return a device; ``auto`` and ``cuda`` are the GPU of this process's local rank."""
+    if _size() > 1 and (name == "mps" or name.startswith("cuda:")):
+        raise TrainingError(
+            f"device is {name}, one device, and torchrun started {_size()} processes; "
+            "with cuda each takes the GPU of its own local rank"
+        )
+    device = find_device(name, int(os.environ.get("LOCAL_RANK", "0")))
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
     return device
 
 
 @contextmanager
-def join_world() -> Iterator[World]:
+def join_world(name: str = AUTO) -> Iterator[World]:
     """Join the processes that torchrun started (its environment says so), for as long as the context lasts.
 
     GPUs talk over NCCL, CPUs over gloo. Each process takes the GPU of its local rank.
+
+    Args:
+        name: Of the device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``; see :mod:`captioner.devices`.
+
+    Raises:
+        OptionError: If this machine has no such device.
+        TrainingError: If the name is of one device, and there are several processes.
     """
-    size, device = _size(), _device()
+    size, device = _size(), _device(name)
     if size == 1:
         yield World(device=device)
         return

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Sequence
 
-import torch
 from torch import nn
 
+from captioner.devices import describe_device
 from captioner.encoders import TIMM
 from captioner.model import CaptionModel
 from captioner.tokenizers import Tokenizer
@@ -16,12 +16,7 @@ from training.runs.distributed import World
 
 def device_name(world: World) -> str:
     """Say where a run computes."""
-    device = world.device
-    if device.type == "cuda":
-        name = f"{device} ({torch.cuda.get_device_name(device)})"
-    else:
-        count = torch.get_num_threads()
-        name = f"{device} ({count} {'thread' if count == 1 else 'threads'})"
+    name = describe_device(world.device)
     return name if world.size == 1 else f"{name}, {world.size} processes"
 
 

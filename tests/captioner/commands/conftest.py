@@ -21,7 +21,7 @@ def predictor(monkeypatch: pytest.MonkeyPatch) -> FakePredictor:
 def small_model(small_checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> CaptionPredictor:
     """The command line's model: a real one, which has learnt nothing."""
     predictor = CaptionPredictor(small_checkpoint)
-    monkeypatch.setattr(CaptionPredictor, "from_checkpoint", lambda _: predictor)
+    monkeypatch.setattr(CaptionPredictor, "from_checkpoint", lambda _, **_options: predictor)
     return predictor
 
 

@@ -4,6 +4,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from captioner.decoding import DecodingOptions
@@ -185,3 +186,23 @@ def test_what_stops_the_work_gives_a_status(
     found, lines, errors = run("caption", folder / "b.jpg")
     assert (found, lines) == (status, [])
     assert errors == (f"captioner: {error}\n" if str(error) else "")
+
+
+def test_where_the_model_computes_is_said_if_somebody_asked(run: Run, predictor: FakePredictor, folder: Path) -> None:
+    assert run("caption", folder / "b.jpg")[2] == ""
+    status, _, complaints = run("caption", folder / "b.jpg", "--device", "mps")
+    assert (status, complaints) == (0, "captioner: the model runs on mps\n")
+
+
+@pytest.mark.parametrize("command", ["caption", "score", "units"])
+def test_a_device_that_is_none_is_refused(command: str, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        run(command, "a.jpg", "--device", "gpu")
+    assert "device is 'gpu'; it must be auto, cpu, cuda, cuda:N or mps" in capsys.readouterr().err
+
+
+def test_a_device_that_is_not_there(run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    status, _, complaints = run("caption", folder / "b.jpg", "--device", "cuda")
+    assert status == 2
+    assert complaints.startswith("captioner: device is cuda (cuda:0), which is not there; this machine has cpu")

@@ -1,4 +1,4 @@
-"""Exported models against torch: every encoder, decoder, cell and way to see the image, and all that a predictor says."""
+"""Exported models against torch: every encoder, decoder, cell and way to see the image; all that a predictor says."""
 
 from dataclasses import replace
 from itertools import product
@@ -135,7 +135,9 @@ def test_every_encoder_sees_the_same_in_both(name: str, tmp_path: Path, pictures
     theirs, ours = both(exported(build(SMALL, EncoderConfig(name)), tmp_path))
     expected, found = theirs.encode(pictures[:3]), ours.encode(pictures[:3])
     assert (found.rows, found.cols) == (expected.rows, expected.cols)
+    assert expected.grid is not None
     for one, other in ((found.vector, expected.vector.numpy()), (found.grid, expected.grid.numpy())):
+        assert one is not None
         np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4 * float(np.abs(other).max()))
 
 
@@ -212,7 +214,7 @@ def test_what_cannot_be_run_or_exported_is_refused(
         CaptionPredictor.from_checkpoint(small_checkpoint_file, runtime="tensorrt")  # type: ignore[arg-type]
     with pytest.raises(OptionError, match="bits is 4; it must be one of 8, 32"):
         export_checkpoint(small_checkpoint_file, tmp_path / "x.safetensors", bits=4)
-    monkeypatch.setattr("captioner.loading.find_spec", lambda name: None)
+    monkeypatch.setattr("captioner.loading.find_spec", lambda _: None)
     with pytest.raises(OptionError, match=r"torch must be installed: pip install 'captioner\[torch\]'; or, where"):
         CaptionPredictor.from_checkpoint(small_checkpoint_file)
 

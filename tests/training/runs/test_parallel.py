@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -23,7 +24,8 @@ from training.runs.start import resume, start
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[3]
-TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
+TORCHRUN = (sys.executable, "-m", "torch.distributed.run")
+ONE_NODE = ("--standalone", "--nproc-per-node=2")
 
 
 def toml(value: Any) -> str:
@@ -42,20 +44,27 @@ def deterministic(recipe: Recipe, *phases: PhaseRecipe, **training: Any) -> Reci
 
 
 class Launch:
-    """Two processes that train by a recipe; what they print goes to a file, since nobody empties a pipe meanwhile.
+    """Processes that train by a recipe; what they print goes to a file, since nobody empties a pipe meanwhile.
 
     Args:
         recipe: What to do.
         flags: Of torchrun.
+        nodes: Of torchrun, too: which processes there are; two on one node if nothing else is said.
         program: What each process runs; its arguments follow.
     """
 
-    def __init__(self, recipe: Recipe, *flags: str, program: Sequence[str] = ("-m", "training")) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        *flags: str,
+        nodes: Sequence[str] = ONE_NODE,
+        program: Sequence[str] = ("-m", "training"),
+    ) -> None:
         folder = Path(recipe.runs).parent
         values = {name: value for name, value in to_dict(recipe).items() if value is not None}
-        file, self.log = folder / "recipe.toml", folder / "log.txt"
+        file, self.log = folder / "recipe.toml", folder / f"log{abs(hash(tuple(nodes)))}.txt"
         file.write_text("\n".join(f"{name} = {toml(value)}" for name, value in values.items()))
-        command = [*TORCHRUN, *flags, *program, "fit", "--recipe", str(file)]
+        command = [*TORCHRUN, *nodes, *flags, *program, "fit", "--recipe", str(file)]
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
         with self.log.open("w") as output:
             self.process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output)
@@ -196,6 +205,38 @@ def test_a_killed_worker_is_restarted(recipe: Recipe) -> None:
     start(undisturbed).run()
     history = json.loads((disturbed.run_dir / "history.json").read_text())
     assert len(history) == 8
+    assert_close(weights(disturbed), weights(undisturbed))
+
+
+def launch_nodes(recipe: Recipe, *flags: str) -> list[Launch]:
+    """Launch two nodes of one process each, that meet over the network as two machines do."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        meeting = f"--rdzv-endpoint=127.0.0.1:{found.getsockname()[1]}"
+    common = ("--nnodes=2", "--nproc-per-node=1", "--rdzv-backend=c10d", meeting, "--local-addr=127.0.0.1")
+    return [Launch(recipe, *flags, nodes=(*common, f"--node-rank={rank}")) for rank in (0, 1)]
+
+
+def test_two_nodes_learn_what_one_process_does(recipe: Recipe) -> None:
+    together = deterministic(replace(recipe, name="together"), TEACH)
+    for node in launch_nodes(together):
+        node.finish()
+    alone = deterministic(replace(recipe, name="alone"), TEACH)
+    start(alone).run()
+    assert_close(weights(together), weights(alone))
+
+
+def test_both_nodes_go_on_when_a_process_of_one_was_killed(recipe: Recipe) -> None:
+    phase = replace(TEACH, epochs=8, learning_rate=1e-3)
+    disturbed = deterministic(replace(recipe, name="disturbed"), phase, save_minutes=0.0, patience=20)
+    first, second = launch_nodes(disturbed, "--max-restarts=2", "--monitor-interval=0.1")
+    first.wait_for(disturbed.run_dir / "history.json")
+    os.kill(second.workers()[-1], signal.SIGKILL)
+    first.finish()
+    second.finish()
+    undisturbed = deterministic(replace(recipe, name="undisturbed"), phase, patience=20)
+    start(undisturbed).run()
+    assert len(json.loads((disturbed.run_dir / "history.json").read_text())) == 8
     assert_close(weights(disturbed), weights(undisturbed))
 
 
