@@ -3,6 +3,7 @@
 import json
 import subprocess
 import zipfile
+from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -191,7 +192,7 @@ def test_gpu_on_the_cpu(tmp_path: Path, small_checkpoint_file: Path, capsys: pyt
 
 
 def test_gpu_leaves_out_what_does_not_fit_into_the_time(tmp_path: Path) -> None:
-    arguments = gpu.Namespace(minutes=8.0, pixels=64, units=16, encoder="tiny")
+    arguments = Namespace(minutes=8.0, pixels=64, units=16, encoder="tiny")
     over = gpu.Clock(end=0.0)
     [row] = gpu.timings(tmp_path, arguments, torch.device("cpu"), over)
     assert row["name"] == "left out, for want of time"
