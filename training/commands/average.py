@@ -20,6 +20,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=checkpoint_to_write, required=True, metavar="OUT.safetensors", help="the mean of them"
     )
+    parser.add_argument(
+        "--weights", type=float, nargs="+", default=[], metavar="W", help="how much each counts; default: all alike"
+    )
     parser.add_argument("--name", default="", help="what it calls itself; default: the first one's name")
     parser.add_argument("--version", default="1", help="its version; default: %(default)s")
     parser.add_argument(
@@ -32,7 +35,7 @@ def run(arguments: Namespace) -> int:
     models = {str(path): load_checkpoint(path) for path in arguments.checkpoints}
     if len(models) < len(arguments.checkpoints):
         raise TrainingError("the same file is given twice; a mean is made of different checkpoints")
-    averaged = average(models, arguments.name, arguments.version)
+    averaged = average(models, arguments.name, arguments.version, arguments.weights)
     save_checkpoint(averaged, arguments.out, TYPES[arguments.bits])
     say(f"wrote {arguments.out}: the mean of {len(models)} checkpoints; its captions are not calibrated yet")
     return DONE

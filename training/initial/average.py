@@ -1,6 +1,7 @@
 """The mean of the weights of several checkpoints of the same model: a model soup (Wortsman et al. 2022)."""
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +14,9 @@ from captioner.errors import ConfigError
 from captioner.model import CaptionModel
 
 
-def average(models: Mapping[str, Checkpoint], name: str = "", version: str = "1") -> Checkpoint:
+def average(
+    models: Mapping[str, Checkpoint], name: str = "", version: str = "1", weights: Sequence[float] = ()
+) -> Checkpoint:
     """Return a model whose every weight, and every statistic of a norm, is the mean of theirs.
 
     It costs what one of them costs. It is good where they are variations of one model, trained from the same start with
@@ -23,22 +26,25 @@ def average(models: Mapping[str, Checkpoint], name: str = "", version: str = "1"
         models: By what to call them in messages.
         name: Of the mean; empty is the first one's.
         version: Of the mean.
+        weights: How much each counts, above 0; empty counts all alike.
 
     Returns:
         The mean, without a calibration: how sure it is must be measured anew.
 
     Raises:
-        ConfigError: If they are fewer than two, or differ in more than weights and dropout.
+        ConfigError: If they are fewer than two, or differ in more than weights and dropout, or ``weights`` are not one
+            each or not above 0.
     """
     if len(models) < 2:
         raise ConfigError(f"a mean is made of at least 2 models; given: {', '.join(models) or 'none'}")
+    shares = _shares(len(models), weights)
     first, *others = models.items()
     for other in others:
         _check_same(first, other)
     model, tokenizer = first[1].model, first[1].tokenizer
     averaged = CaptionModel(model.config, len(tokenizer))
-    averaged.load_state_dict(_mean([one.model.state_dict() for one in models.values()]))
-    ingredients = [dict(one.provenance) for one in models.values()]
+    averaged.load_state_dict(_mean([one.model.state_dict() for one in models.values()], shares))
+    ingredients = [{**one.provenance, "share": share} for one, share in zip(models.values(), shares, strict=True)]
     provenance = {"name": name or str(ingredients[0].get("name", "")), "version": version, "ingredients": ingredients}
     licenses = {str(one.get("license", "")) for one in ingredients}
     if len(licenses) == 1 and licenses != {""}:
@@ -46,10 +52,21 @@ def average(models: Mapping[str, Checkpoint], name: str = "", version: str = "1"
     return Checkpoint(averaged.eval(), tokenizer, provenance)
 
 
-def _mean(states: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """Return the mean of each weight, summed in double precision; what is no float, a count, is the first one's."""
+def _shares(count: int, weights: Sequence[float]) -> list[float]:
+    """Return what share of the mean each of the models is."""
+    weights = weights or [1.0] * count
+    if len(weights) != count or not all(math.isfinite(weight) and weight > 0 for weight in weights):
+        given = ", ".join(f"{weight:g}" for weight in weights)
+        raise ConfigError(f"weights are {given}; they must be {count} numbers above 0, one for each model")
+    return [weight / sum(weights) for weight in weights]
+
+
+def _mean(states: list[dict[str, Tensor]], shares: Sequence[float]) -> dict[str, Tensor]:
+    """Return the weighted mean of each tensor, summed in double precision; a count is the first one's."""
     return {
-        key: torch.stack([state[key].double() for state in states]).mean(dim=0).to(value.dtype)
+        key: torch.stack([share * state[key].double() for share, state in zip(shares, states, strict=True)])
+        .sum(dim=0)
+        .to(value.dtype)
         if value.is_floating_point()
         else value
         for key, value in states[0].items()

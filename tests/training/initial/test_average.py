@@ -50,7 +50,7 @@ def test_every_weight_is_the_mean(small_checkpoint: Checkpoint, calibration: Cal
     assert found.provenance == {
         "name": "soup",
         "version": "3",
-        "ingredients": [{"name": f"run {seed}", "version": "7"} for seed in (1, 2, 5)],
+        "ingredients": [{"name": f"run {seed}", "version": "7", "share": pytest.approx(1 / 3)} for seed in (1, 2, 5)],
     }
     assert found.calibration is None
     assert not found.model.training
@@ -96,6 +96,24 @@ def test_other_models_are_refused(
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         average({"a": small_checkpoint, "b": change(small_checkpoint)})
+
+
+def test_one_that_counts_twice_is_one_given_twice(small_checkpoint: Checkpoint) -> None:
+    one, two = varied(small_checkpoint, 1), varied(small_checkpoint, 2)
+    weighted = average({"a": one, "b": two}, weights=(1.0, 0.5))
+    counted = average({"a": one, "b": two, "c": one})
+    for key, value in weighted.model.state_dict().items():
+        torch.testing.assert_close(value, counted.model.state_dict()[key])
+    assert [part["share"] for part in weighted.provenance["ingredients"]] == [
+        pytest.approx(2 / 3),
+        pytest.approx(1 / 3),
+    ]
+
+
+@pytest.mark.parametrize("weights", [(1.0,), (1.0, 0.0), (1.0, -1.0), (1.0, float("nan"))])
+def test_weights_are_one_each_and_above_zero(weights: tuple[float, ...], small_checkpoint: Checkpoint) -> None:
+    with pytest.raises(ConfigError, match="they must be 2 numbers above 0, one for each model"):
+        average({"a": small_checkpoint, "b": varied(small_checkpoint, 1)}, weights=weights)
 
 
 def test_one_is_no_mean(small_checkpoint: Checkpoint) -> None:
