@@ -27,8 +27,13 @@ SHIPPED: dict[str, type[Any]] = {
     "flickr8k": Recipe,
     "flickr8k-all": StagesRecipe,
     "flickr8k-concepts": ConceptRecipe,
+    "flickr8k-critical": Recipe,
+    "flickr8k-together": Recipe,
     "show-attend-tell": Recipe,
 }
+
+
+GROWN = ("flickr8k-critical", "flickr8k-together")  # which start from a checkpoint, whose model is theirs
 
 
 @pytest.fixture
@@ -38,11 +43,11 @@ def recipe_file() -> Path:
 
 @pytest.mark.parametrize("name", [path.stem for path in sorted(FOLDER.glob("*.toml"))])
 def test_shipped_recipes_load(name: str) -> None:
-    recipe = read_recipe(SHIPPED[name], FOLDER / f"{name}.toml")
+    recipe = read_recipe(SHIPPED[name], FOLDER / f"{name}.toml", ["start_from="] if name in GROWN else [])
     assert recipe.run_dir == Path("runs") / name
 
 
-@pytest.mark.parametrize("name", [name for name, kind in SHIPPED.items() if kind is Recipe])
+@pytest.mark.parametrize("name", [name for name, kind in SHIPPED.items() if kind is Recipe and name not in GROWN])
 def test_shipped_recipes_build(name: str) -> None:
     """The model, and the stages that learn in its phases, but no weights."""
     recipe = read_recipe(Recipe, FOLDER / f"{name}.toml")
@@ -71,9 +76,20 @@ def test_encoders_of_shipped_recipes_build(name: str) -> None:
 @pytest.mark.parametrize("name", [name for name, kind in SHIPPED.items() if kind is StagesRecipe])
 def test_stages_of_shipped_recipes_are_ready(name: str) -> None:
     stages = plan(FOLDER / f"{name}.toml", ["data.root=there"])
-    assert [stage.recipe.command for stage in stages] == ["fit-concepts", "fit", "quantize", "calibrate"]
-    assert {stage.read().data.root for stage in stages if stage.file} == {"there"}
+    commands = [stage.recipe.command for stage in stages]
+    assert (commands[:2], commands[-2:]) == (["fit-concepts", "fit"], ["quantize", "calibrate"])
+    recipes = [stage.read(with_start=False) for stage in stages if stage.file]
+    assert {recipe.data.root for recipe in recipes} == {"there"}
     assert stages[1].read().encoder_weights == str(stages[0].made)
+
+
+def test_the_shipped_model_is_the_mean_of_three_runs_that_began_alike() -> None:
+    stages = {stage.recipe.name: stage for stage in plan(FOLDER / "flickr8k-all.toml")}
+    runs = [stages[name] for name in stages["soup"].recipe.of]
+    assert {stage.starts for stage in runs} == {('start_from="runs/flickr8k-together/best.safetensors"',)}
+    phases = [stage.read(with_start=False).training.phases[0] for stage in runs]
+    assert len({(phase.learning_rate, phase.bleu) for phase in phases}) == len(runs) == 3
+    assert stages["soup"].folder == Path("runs/flickr8k-all")
 
 
 def test_classic_and_show_attend_tell_are_the_papers() -> None:

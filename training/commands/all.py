@@ -1,5 +1,6 @@
 """``captioner train all``: everything from the first weights to the model that is used, one stage after the other."""
 
+import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 from dataclasses import asdict, fields
@@ -48,19 +49,25 @@ def run(arguments: Namespace) -> int:
         except KeyboardInterrupt:
             status = STOPPED
         if status != DONE:
-            say(f"{title}: stopped; the same command goes on from here")
+            _tell(f"{title}: stopped; the same command goes on from here")
             return status
-        say(f"{title}: made {stage.made}, {stage.made.stat().st_size / 1e6:.1f} MB")
+        _tell(f"{title}: made {stage.made}, {stage.made.stat().st_size / 1e6:.1f} MB")
     return DONE
+
+
+def _tell(line: str) -> None:
+    """Print a line that is seen at once, in a file too: stages take hours."""
+    say(line)
+    sys.stdout.flush()
 
 
 def _run(stage: Stage, title: str, world: World) -> int:
     """Run a stage, or what is left of it; return the exit status."""
     if is_done(stage):
-        say(f"{title}: is done already")
+        _tell(f"{title}: is done already")
         return DONE
     begun = is_begun(stage)
-    say(f"{title}: {'goes on' if begun else 'begins'}")
+    _tell(f"{title}: {'goes on' if begun else 'begins'}")
     if stage.file is not None:
         if begun:
             found = resume(stage.read().run_dir, stage.kind, world)

@@ -20,6 +20,7 @@ from training.runs.provenance import sha256
 from training.runs.state import read_progress
 from training.stages.recipe import RUNS, StageRecipe, StagesRecipe, start_key
 
+NOTHING = "start_from="  # in the place of a checkpoint that is not there yet
 OWN_KEYS = ("name", "runs")  # which --set may change of the recipe of stages itself
 
 
@@ -56,7 +57,8 @@ class Stage:
         """
         if self.file is None:
             raise ValueError(f"stage {self.recipe.name} has no recipe")
-        return read_recipe(self.kind, self.file, (*self.overrides, *self.starts) if with_start else self.overrides)
+        starts = self.starts if with_start else tuple(NOTHING for text in self.starts if _key(text) == "start_from")
+        return read_recipe(self.kind, self.file, (*self.overrides, *starts))
 
     @property
     def made(self) -> Path:
