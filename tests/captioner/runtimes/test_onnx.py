@@ -97,11 +97,11 @@ def test_every_decoder_says_the_same_in_both(
     theirs, ours = member
     for options in SEARCHES.values():
         assert_same(theirs.captions(pictures, options), ours.captions(pictures, options))
-    both_activations = [one.captions(pictures[:2], SEARCHES["beam"], activations=True) for one in member]
-    assert_same(*both_activations)
+    inside, expected = (one.captions(pictures[:2], SEARCHES["beam"], activations=True) for one in (ours, theirs))
+    assert_same(expected, inside)
     texts = ["a dog", "Two children run on the grass!", "the wombat's ball"]
-    scored = [[[one] for one in predictor.scores(pictures[:3], texts)] for predictor in member]
-    assert_same(*scored)
+    scored, expected = ([[one] for one in predictor.scores(pictures[:3], texts)] for predictor in (ours, theirs))
+    assert_same(expected, scored)
     assert ours.attends == theirs.attends
 
 
