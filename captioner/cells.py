@@ -146,7 +146,8 @@ class LSTMCell(Cell):
 
     def _gates(self, drive: Tensor, state: CellState) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         hidden, cell = state
-        write, keep, content, read = (drive + self.recurrent(hidden)).to(cell.dtype).split(self.hidden_size, dim=1)
+        gates = (drive + self.recurrent(hidden)).to(cell.dtype)
+        write, keep, content, read = torch.split(gates, self.hidden_size, dim=1)
         return torch.sigmoid(write), torch.sigmoid(keep), torch.tanh(content), torch.sigmoid(read)
 
     @property
@@ -180,8 +181,9 @@ class GRUCell(Cell):
 
     def _gates(self, drive: Tensor, state: CellState) -> tuple[Tensor, Tensor, Tensor]:
         (hidden,) = state
-        reset, update, content = drive.to(hidden.dtype).split(self.hidden_size, dim=1)
-        past_reset, past_update, past_content = self.recurrent(hidden).to(hidden.dtype).split(self.hidden_size, dim=1)
+        reset, update, content = torch.split(drive.to(hidden.dtype), self.hidden_size, dim=1)
+        past = self.recurrent(hidden).to(hidden.dtype)
+        past_reset, past_update, past_content = torch.split(past, self.hidden_size, dim=1)
         reset = torch.sigmoid(reset + past_reset)
         return reset, torch.sigmoid(update + past_update), torch.tanh(content + reset * past_content)
 

@@ -88,6 +88,11 @@ class CaptionPredictor:
         return cls(*open_model(path, runtime, threads, device))
 
     @property
+    def compiles_sizes(self) -> bool:
+        """Whether the first batch of each size is slow, so that a service shall try all sizes before it is ready."""
+        return self.runtime.compiles_sizes
+
+    @property
     def attends(self) -> bool:
         """Whether captions come with attention."""
         return self.runtime.attends

@@ -164,6 +164,11 @@ class Runtime(Steppable[MemoryT, RowStateT], Protocol[MemoryT, RowStateT]):
         """Where it computes, for people: ``cpu (2 threads)``; a device's name comes first."""
         ...
 
+    @property
+    def compiles_sizes(self) -> bool:
+        """Whether the first batch of each size is slow, since a library then chooses how to compute it."""
+        ...
+
     def encode(self, pixels: FloatArray) -> Features[Any]:
         """Encode pixels ``[B, 3, H, W]``."""
         ...

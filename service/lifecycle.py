@@ -68,14 +68,16 @@ def load_model(settings: Settings) -> Model:
 def warm_up(engine: Engine, model: Model, settings: Settings) -> None:
     """Let a model caption a batch of every size, each between two batches of those that wait.
 
-    The first batch of a size is slow, since libraries then choose how to compute it.
+    The first batch of a size is slow, since libraries then choose how to compute it. A predictor whose
+    ``compiles_sizes`` is false has none that do; it captions one photo.
 
     Raises:
         Exception: Whatever the model raises, if it does not work.
     """
     task = Captioning(settings.options())
     picture = model.prepare(Image.new("RGB", (64, 64)))
-    for size in batch_sizes(settings.max_batch):
+    sizes = batch_sizes(settings.max_batch)
+    for size in sizes if getattr(model.predictor, "compiles_sizes", True) else sizes[:1]:
         answers = engine.call(partial(task.run, model.predictor, [picture] * size, [task] * size))
         if len(answers) != size:
             raise ValueError(f"the model returned {len(answers)} answers to {size} photos")

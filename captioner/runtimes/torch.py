@@ -84,6 +84,7 @@ class TorchRuntime(TorchSteps):
     """
 
     name = "torch"
+    compiles_sizes = True  # oneDNN does
 
     def __init__(self, model: CaptionModel) -> None:
         super().__init__(model.eval().decoder)

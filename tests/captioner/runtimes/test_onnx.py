@@ -33,6 +33,7 @@ from tests.support.networks import calibrate
 FAMILY = list(product(DECODERS, CELLS, ("every_step", "initial_state", "first_input")))
 TINY = EncoderConfig("tiny")
 SMALL = DecoderConfig(embedding_size=8, hidden_size=12, attention_size=6, layers=2)
+TIMM = ("timm:resnet18", "timm:convnext_atto")
 SEARCHES = {
     "greedy": DecodingOptions(beam_size=1, max_length=8),
     "beam": DecodingOptions(beam_size=4, num_captions=4, max_length=8),
@@ -63,24 +64,24 @@ def both(file: Path) -> tuple[CaptionPredictor, CaptionPredictor]:
     return torch_predictor, CaptionPredictor.from_checkpoint(file, runtime="onnx", threads=1)
 
 
-def assert_same(expected: list[list[Caption]], found: list[list[Caption]]) -> None:
+def assert_same(expected: list[list[Caption]], found: list[list[Caption]], within: float = 1e-4) -> None:
     for theirs, ours in zip(expected, found, strict=True):
         assert [one.text for one in ours] == [one.text for one in theirs]
         for one, other in zip(ours, theirs, strict=True):
-            assert_same_numbers(one, other)
+            assert_same_numbers(one, other, within)
 
 
-def assert_same_numbers(one: Caption, other: Caption) -> None:
-    assert one.log_prob == pytest.approx(other.log_prob, abs=1e-4)
-    assert [word.log_prob for word in one.words] == pytest.approx([word.log_prob for word in other.words], abs=1e-4)
+def assert_same_numbers(one: Caption, other: Caption, within: float) -> None:
+    assert one.log_prob == pytest.approx(other.log_prob, abs=within)
+    assert [word.log_prob for word in one.words] == pytest.approx([word.log_prob for word in other.words], abs=within)
     assert (one.finished, one.needs_review) == (other.finished, other.needs_review)
-    assert one.confidence == pytest.approx(other.confidence, abs=1e-4)
+    assert one.confidence == pytest.approx(other.confidence, abs=within)
     assert (one.attention is None) == (other.attention is None)
     if one.attention is not None and other.attention is not None:
-        np.testing.assert_allclose(one.attention, other.attention, atol=1e-4)
+        np.testing.assert_allclose(one.attention, other.attention, atol=within)
     assert list(one.activations or {}) == list(other.activations or {})
     for name, values in (one.activations or {}).items():
-        np.testing.assert_allclose(values, (other.activations or {})[name], atol=1e-4)
+        np.testing.assert_allclose(values, (other.activations or {})[name], atol=within)
 
 
 @pytest.fixture(scope="module", params=FAMILY, ids="-".join)
@@ -96,11 +97,11 @@ def test_every_decoder_says_the_same_in_both(
     theirs, ours = member
     for options in SEARCHES.values():
         assert_same(theirs.captions(pictures, options), ours.captions(pictures, options))
-    both_activations = [one.captions(pictures[:2], SEARCHES["beam"], activations=True) for one in member]
-    assert_same(*both_activations)
+    inside, expected = (one.captions(pictures[:2], SEARCHES["beam"], activations=True) for one in (ours, theirs))
+    assert_same(expected, inside)
     texts = ["a dog", "Two children run on the grass!", "the wombat's ball"]
-    scored = [[[one] for one in predictor.scores(pictures[:3], texts)] for predictor in member]
-    assert_same(*scored)
+    scored, expected = ([[one] for one in predictor.scores(pictures[:3], texts)] for predictor in (ours, theirs))
+    assert_same(expected, scored)
     assert ours.attends == theirs.attends
 
 
@@ -130,7 +131,7 @@ def test_branches_and_characters(tmp_path: Path, pictures: list[Image.Image]) ->
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in ENCODERS if name != "tiny"])
+@pytest.mark.parametrize("name", [*(name for name in ENCODERS if name != "tiny"), *TIMM])
 def test_every_encoder_sees_the_same_in_both(name: str, tmp_path: Path, pictures: list[Image.Image]) -> None:
     theirs, ours = both(exported(build(SMALL, EncoderConfig(name)), tmp_path))
     expected, found = theirs.encode(pictures[:3]), ours.encode(pictures[:3])
@@ -174,10 +175,11 @@ def test_integers_are_close_to_torch(integers: Path, pictures: list[Image.Image]
 
 
 def test_a_batch_of_integers_gives_what_each_picture_gives_alone(integers: Path, pictures: list[Image.Image]) -> None:
+    """But for numbers that the last bits of the encoder's make round to the other side."""
     _, ours = both(integers)
     for options in SEARCHES.values():
-        together = ours.captions(pictures, replace(options, beginning=""))
-        assert_same(together, [ours.captions([picture], replace(options, beginning=""))[0] for picture in pictures])
+        free = replace(options, beginning="")
+        assert_same(ours.captions(pictures, free), [ours.captions([one], free)[0] for one in pictures], within=5e-3)
 
 
 def test_one_file_serves_both(integers: Path, tmp_path: Path, pictures: list[Image.Image]) -> None:
