@@ -14,6 +14,7 @@ from benchmarks.photos import read_photos
 from benchmarks.reference import load_torch, plain_beam_search
 from benchmarks.report import add_json_argument, introduce, publish
 from benchmarks.timing import Times, Work, in_turn, ratio, summary, without
+from captioner.calibration import caption_features
 from captioner.decoding import DecodingOptions
 from captioner.images import read_image
 from captioner.predictor import CaptionPredictor
@@ -90,8 +91,8 @@ def inside(predictor: CaptionPredictor, features: Any, caption: Caption) -> list
     if calibration is not None and log_probs:
 
         def confidence() -> object:
-            mean = sum(log_probs) / len(log_probs)
-            return calibration.words(caption.words, tokens, log_probs), calibration.caption(mean)
+            features = caption_features(tokens, log_probs)
+            return calibration.words(caption.words, tokens, log_probs), calibration.caption(features)
 
         works.append(Work(CONFIDENCE, confidence))
     return works

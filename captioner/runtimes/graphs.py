@@ -56,7 +56,7 @@ def tabulate_words(model: onnx.ModelProto, limit: int = MAX_TABLE) -> None:
         looked_up = gathers.get(node.input[0]) if node.op_type == "Gemm" else None
         if looked_up is None or node.input[1] not in shapes:
             continue
-        words, tokens, output = *looked_up.input, node.output[0]
+        (words, tokens), output = looked_up.input, node.output[0]
         if shapes[words][0] * shapes[node.input[1]][0] <= limit:
             node.input[0], node.output[0] = words, f"{output}.table"
             model.graph.node.insert(index + 1, helper.make_node("Gather", [f"{output}.table", tokens], [output]))

@@ -13,7 +13,7 @@ import pytest
 from safetensors.torch import load_file
 
 import captioner.files
-from captioner.__main__ import main as captioner
+from captioner.__main__ import main as run_captioner
 from captioner.checkpoint import load_checkpoint
 from captioner.errors import ConfigError
 from tests.training.conftest import write_coco
@@ -242,7 +242,7 @@ def test_stages_are_the_commands_one_by_one(
     lines[-1] += ["--out", calibrated]
     for line in lines:
         assert main(line) == 0
-    assert captioner(["export", "--checkpoint", calibrated, "--bits", "8", served]) == 0
+    assert run_captioner(["export", "--checkpoint", calibrated, "--bits", "8", served]) == 0
     assert made(one) == made(tmp_path / "runs")
     assert len(made(one)) == 7
     found = load_checkpoint(sure)
