@@ -112,7 +112,9 @@ def checked(folder: Path, arguments: Namespace, device: torch.device) -> Iterato
         "value": 100 * max(one["cider"] for one in history),
         "ok": True,
     }
-    yield row("epochs of a run that was resumed", *resumed_epochs(recipe, device, history))
+    yield row(
+        "losses of a run that was resumed, relative to one that was not", *resumed_losses(recipe, device, history)
+    )
     losses = [first_losses(data, arguments, where) for where in (CPU, device)]
     yield row("first losses in float32, relative to the CPU's", difference(*losses), LOSS_TOLERANCE)
     yield from captioned(straight.best_file, data, arguments.val, device)
@@ -132,7 +134,7 @@ def learning_recipe(data: Path, arguments: Namespace) -> Recipe:
     return shapes_recipe(data, "learning", sizes, [word, whole, reward], "bfloat16", ["training.patience=100"])
 
 
-def resumed_epochs(recipe: Recipe, device: torch.device, history: Sequence[Mapping[str, float]]) -> tuple[float, float]:
+def resumed_losses(recipe: Recipe, device: torch.device, history: Sequence[Mapping[str, float]]) -> tuple[float, float]:
     """Stop a run in the middle and resume it.
 
     Returns:

@@ -184,8 +184,9 @@ def test_gpu_on_the_cpu(tmp_path: Path, small_checkpoint_file: Path, capsys: pyt
     found = json.loads(file.read_text())
     checks = {one["name"]: one for one in found["checks"]}
     assert status == int(not all(one["ok"] for one in found["checks"]))  # one epoch learns too little for the first
-    assert checks["epochs of a run that was resumed"]["value"] == 0  # on one device, the same to the last bit
-    assert checks["first losses in float32, relative to the CPU's"]["value"] == 0
+    same = pytest.approx(0, abs=1e-3)  # several threads add up in any order
+    assert checks["losses of a run that was resumed, relative to one that was not"]["value"] == same
+    assert checks["first losses in float32, relative to the CPU's"]["value"] == same
     assert checks["captions of float32 equal to the CPU's"]["value"] == "100.0%"
     assert any(row["name"].startswith("captioning, batch of 2, beam 5") for row in found["rows"])
     assert "cpu" in capsys.readouterr().out.splitlines()[-1]
@@ -237,7 +238,6 @@ def _in_git() -> None:
 
 @pytest.mark.usefixtures("_in_git")
 def test_compare(small_checkpoint_file: Path, tmp_path: Path) -> None:
-    before = worktrees()
     few = ["--only", "photo", "service", "--rounds", 2, "--starts", 1, "--clients", 2, "--seconds", 2]
     found = measured(tmp_path, "compare", "HEAD", "--checkpoint", small_checkpoint_file, "--threads", 1, *few)
     rows = named(found)
@@ -246,7 +246,7 @@ def test_compare(small_checkpoint_file: Path, tmp_path: Path) -> None:
     assert {"encode, ms", "bytes to caption, beam 5, ms", "service, 2 clients, photos/s"} < set(rows)
     [service] = (row for name, row in rows.items() if name.startswith("service"))
     assert service["ratio_median"] == pytest.approx(service["this"] / service["other"])
-    assert worktrees() == before
+    assert "/compare-" not in worktrees()  # whose other trees may go on meanwhile
 
 
 @pytest.mark.usefixtures("_in_git")
