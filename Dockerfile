@@ -1,12 +1,11 @@
 # The service on the shipped model: small, not root, nothing written, nothing downloaded when it starts.
 #
-# The default index serves torch with CUDA, which is most of the image. Where an index of CPU-only wheels is at hand, name
-# it: docker build --build-arg PIP_INDEX_URL=... .
+# It has no torch: the shipped model has ONNX graphs, and captioner export adds them to others.
 FROM python:3.11-slim AS build
 ARG PIP_INDEX_URL
 WORKDIR /app
-COPY requirements.txt .
-RUN python -m venv /venv && /venv/bin/pip install --no-cache-dir -r requirements.txt
+COPY requirements-serve.txt .
+RUN python -m venv /venv && /venv/bin/pip install --no-cache-dir -r requirements-serve.txt
 COPY captioner captioner
 COPY service service
 RUN python -m compileall -q captioner service

@@ -28,12 +28,12 @@ types: $(VENV)/dev.installed
 	$(BIN)/mypy
 
 # The marks are older than these files whenever something must be installed again.
-$(VENV)/serve.installed: requirements.txt pyproject.toml
+$(VENV)/serve.installed: requirements-serve.txt pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --editable .
 	touch $@
 
-$(VENV)/dev.installed: requirements.txt pyproject.toml
+$(VENV)/dev.installed: requirements-serve.txt pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	touch $@

@@ -6,16 +6,22 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageFilter
 
+from captioner.errors import OptionError
+
 SAMPLES = Path(__file__).parents[1] / "service" / "static" / "samples"
 
 
 def read_photos(folder: Path | None, count: int) -> list[bytes]:
-    """Return the first JPEG files of a folder, or so many that are made up."""
+    """Return the first JPEG files of a folder, or so many that are made up.
+
+    Raises:
+        OptionError: If the folder has none.
+    """
     if folder is None:
         return [made_up(seed) for seed in range(count)]
     files = sorted([*folder.glob("*.jpg"), *folder.glob("*.jpeg")])[:count]
     if not files:
-        raise SystemExit(f"{folder} holds no .jpg files")
+        raise OptionError(f"{folder} holds no .jpg files")
     return [path.read_bytes() for path in files]
 
 

@@ -24,6 +24,7 @@ COMMANDS = {
     "score": "print how probable the model finds captions that you wrote",
     "units": "draw what single gates and states of the network did at each word",
     "inspect": "print what a checkpoint says of itself, as JSON",
+    "export": "add ONNX graphs to a model, so that it runs without torch",
 }
 GROUP = "captioner.commands"  # of the entry points
 # The programs that come with the library: what they do, and their package, to be told if no entry point is installed.
@@ -77,7 +78,7 @@ def _parser() -> CommandParser:
 
 def _load(name: str) -> Command:
     if name in COMMANDS:
-        return cast("Command", import_module(f"captioner.commands.{name}"))
+        return _own(name)
     entry: EntryPoint | None = next(iter(entry_points(group=GROUP, name=name)), None)
     if entry is None:
         package = PROGRAMS[name][1]
@@ -86,6 +87,18 @@ def _load(name: str) -> Command:
             f"python -m {package}; pip install . (in a checkout pip install -e .) makes it a command of captioner"
         )
     return cast("Command", entry.load())
+
+
+def _own(name: str) -> Command:
+    try:
+        return cast("Command", import_module(f"captioner.commands.{name}"))
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] == "captioner":
+            raise
+        raise ConfigError(
+            f"{name} needs {error.name}, which is not installed; pip install 'captioner[torch]' "
+            "(in a checkout: pip install -e '.[torch]') installs all that it needs"
+        ) from None
 
 
 def _silence_stdout() -> None:

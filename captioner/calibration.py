@@ -18,6 +18,7 @@ from captioner.errors import ConfigError
 from captioner.types import Word
 
 FEATURES = ("log_odds", "log_rank", "log_position", "caption_log_prob")
+CAPTION_FEATURES = ("caption_log_prob", "telling_log_odds")
 RISING = (0, 3)  # the features in which confidence must not fall
 LARGEST_ODDS = 12.0  # a float32 probability can round to 1, whose log-odds have no end
 FIRST_WORD = 4  # token id of the most frequent word; rank 1
@@ -72,14 +73,19 @@ class WordCalibration:
 
 @dataclass(frozen=True)
 class CaptionCalibration:
-    """From a caption's log-probability to the probability that the caption is good.
+    """From what search knows of a caption to the probability that the caption is good.
+
+    A logistic regression over the two ``CAPTION_FEATURES``. The mean log-probability alone is ruled by the many common
+    words, which come easily on any photo; on photos unlike those learnt from it is the rare words that give way.
 
     Attributes:
         slope: Of the mean log-probability per token, the ending included; at least 0.
-        bias: What is added to it before the logistic function.
+        bias: What is added before the logistic function.
         good_cider: A caption counts as good if its CIDEr-D against the photo's references, between 0 and 10, is at
             least this.
         review_below: A person should look at captions of a lower confidence than this.
+        telling_slope: Of the mean log-odds of the words, each weighted by the logarithm of its rank in the vocabulary;
+            at least 0.
     """
 
     __pydantic_config__ = STRICT
@@ -87,17 +93,20 @@ class CaptionCalibration:
     bias: float
     good_cider: float
     review_below: float
+    telling_slope: float = 0.0
 
     def __post_init__(self) -> None:
-        _check_finite("caption calibration", (self.slope, self.bias, self.good_cider, self.review_below))
-        if self.slope < 0:
-            raise ConfigError(f"the slope of a caption calibration is {self.slope}; it must be at least 0")
+        slopes = {"slope": self.slope, "telling_slope": self.telling_slope}
+        _check_finite("caption calibration", (*slopes.values(), self.bias, self.good_cider, self.review_below))
+        for name, value in slopes.items():
+            if value < 0:
+                raise ConfigError(f"the {name} of a caption calibration is {value}; it must be at least 0")
         if not 0 <= self.review_below <= 1:
             raise ConfigError(f"review_below is {self.review_below}; it must be between 0 and 1")
 
-    def __call__(self, mean_log_prob: float) -> float:
-        """Return the confidence of a caption, given its mean log-probability per token."""
-        return logistic(self.slope * mean_log_prob + self.bias)
+    def __call__(self, features: NDArray[np.float64]) -> float:
+        """Return the confidence of a caption, given its ``CAPTION_FEATURES`` ``[2]``."""
+        return logistic(float(features @ np.array([self.slope, self.telling_slope])) + self.bias)
 
 
 @dataclass(frozen=True)
@@ -141,6 +150,20 @@ def word_features(tokens: Sequence[int], token_logprobs: Sequence[float]) -> NDA
     ranks = np.maximum(np.array(tokens, dtype=np.float64) - FIRST_WORD + 1, 1)
     mean = np.full(words, log_probs.mean() if len(log_probs) else 0.0)
     return np.stack([log_odds(log_probs[:words]), np.log(ranks), np.log1p(np.arange(words)), mean], axis=1)
+
+
+def caption_features(tokens: Sequence[int], token_logprobs: Sequence[float]) -> NDArray[np.float64]:
+    """Return the ``CAPTION_FEATURES`` ``[2]`` of a caption.
+
+    Args:
+        tokens: The token ids of its T words.
+        token_logprobs: The natural-log probabilities of all its tokens, the ending included if it has one.
+    """
+    words = word_features(tokens, token_logprobs)
+    odds, ranks = words[:, FEATURES.index("log_odds")], words[:, FEATURES.index("log_rank")]
+    mean = sum(token_logprobs) / max(1, len(token_logprobs))
+    telling = float(ranks @ odds / ranks.sum()) if ranks.any() else mean  # the most frequent word alone tells nothing
+    return np.array([mean, telling])
 
 
 def log_odds(log_probs: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -146,7 +146,7 @@ class LSTMCell(Cell):
 
     def _gates(self, drive: Tensor, state: CellState) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         hidden, cell = state
-        write, keep, content, read = (drive + self.recurrent(hidden)).to(cell.dtype).chunk(4, dim=1)
+        write, keep, content, read = (drive + self.recurrent(hidden)).to(cell.dtype).split(self.hidden_size, dim=1)
         return torch.sigmoid(write), torch.sigmoid(keep), torch.tanh(content), torch.sigmoid(read)
 
     @property
@@ -180,8 +180,8 @@ class GRUCell(Cell):
 
     def _gates(self, drive: Tensor, state: CellState) -> tuple[Tensor, Tensor, Tensor]:
         (hidden,) = state
-        reset, update, content = drive.to(hidden.dtype).chunk(3, dim=1)
-        past_reset, past_update, past_content = self.recurrent(hidden).to(hidden.dtype).chunk(3, dim=1)
+        reset, update, content = drive.to(hidden.dtype).split(self.hidden_size, dim=1)
+        past_reset, past_update, past_content = self.recurrent(hidden).to(hidden.dtype).split(self.hidden_size, dim=1)
         reset = torch.sigmoid(reset + past_reset)
         return reset, torch.sigmoid(update + past_update), torch.tanh(content + reset * past_content)
 

@@ -42,10 +42,10 @@ class EncoderConfig:
     """Which network turns pixels into features.
 
     Attributes:
-        name: A name in ``captioner.encoders.ENCODERS``.
+        name: A name in ``captioner.encoders.ENCODERS``, or "timm:" and a name of timm's, where that is installed.
         padding: How the pretrained weights knew strided convolutions: "symmetric", as torchvision's own do, or "same",
             as those that come from TensorFlow do, which pads an even size by one pixel less before than after.
-            MobileNets and EfficientNet know both, the other encoders the first alone.
+            MobileNets and EfficientNet know both, the other encoders the first alone; timm's networks pad as timm says.
         outputs: What the encoder makes of an image: "both" its vector and its grid; "vector", and no grid, for decoders
             that do not attend; or "grid", which leaves out the layers that only the vector needs, so that the vector
             is the mean of the grid.

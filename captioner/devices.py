@@ -92,8 +92,12 @@ def describe_device(device: "torch.device") -> str:
         return f"{device} ({torch.cuda.get_device_name(device)})"
     if device.type != "cpu":
         return str(device)
-    count = torch.get_num_threads()
-    return f"{device} ({count} {'thread' if count == 1 else 'threads'})"
+    return f"{device} ({describe_threads(torch.get_num_threads())})"
+
+
+def describe_threads(count: int) -> str:
+    """Say for people how many threads compute."""
+    return f"{count} {'thread' if count == 1 else 'threads'}"
 
 
 def _missing(text: str) -> OptionError:

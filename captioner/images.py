@@ -12,9 +12,7 @@ from dataclasses import dataclass, fields
 from typing import NoReturn
 
 import numpy as np
-import torch
 from PIL import AvifImagePlugin, BmpImagePlugin, GifImagePlugin, Image, ImageFile, PngImagePlugin, WebPImagePlugin
-from torch import Tensor
 
 from captioner.config import ImageConfig
 from captioner.errors import ImageError, ImageTooLargeError, InvalidImageError, OptionError, UnsupportedImageError
@@ -23,6 +21,7 @@ from captioner.formats.iso_media import can_read_heic, coded_pixels, is_avif, is
 from captioner.formats.jpeg import JpegFile, needed_of_jpeg
 from captioner.formats.metadata import MAX_BLOCK_BYTES, Needed, first_orientation
 from captioner.formats.png import needed_of_png
+from captioner.types import FloatArray
 
 SUPPORTED_FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "AVIF", "HEIC")
 # how the names of files in these formats end
@@ -261,10 +260,10 @@ class ImageTransform:
 
     def __init__(self, config: ImageConfig) -> None:
         self.config = config
-        self._mean = torch.tensor(config.mean)[:, None, None]  # [3, 1, 1]
-        self._std = torch.tensor(config.std)[:, None, None]  # [3, 1, 1]
+        self._mean = np.array(config.mean, dtype=np.float32)[:, None, None]  # [3, 1, 1]
+        self._std = np.array(config.std, dtype=np.float32)[:, None, None]  # [3, 1, 1]
 
-    def __call__(self, image: Image.Image) -> Tensor:
+    def __call__(self, image: Image.Image) -> FloatArray:
         """Return the pixels of one image.
 
         Args:
@@ -276,8 +275,11 @@ class ImageTransform:
         Raises:
             OptionError: If the image is not RGB.
         """
-        pixels = torch.from_numpy(np.array(self.squash(image))).permute(2, 0, 1).contiguous()  # [3, H, W]
-        return pixels.float().div_(255).sub_(self._mean).div_(self._std)
+        pixels = np.asarray(self.squash(image)).transpose(2, 0, 1).astype(np.float32, order="C")  # [3, H, W]
+        pixels /= np.float32(255)
+        pixels -= self._mean
+        pixels /= self._std
+        return pixels
 
     def squash(self, image: Image.Image) -> Image.Image:
         """Return an RGB image of any size as the square that is looked at; one that is it already, as it is.
@@ -293,7 +295,7 @@ class ImageTransform:
         # antialiased; the gap lets huge photos shrink by a whole factor first, which no eye can tell
         return image.resize((side, side), Image.Resampling.BILINEAR, reducing_gap=3.0)
 
-    def batch(self, images: Sequence[Image.Image]) -> Tensor:
+    def batch(self, images: Sequence[Image.Image]) -> FloatArray:
         """Return the pixels of several images.
 
         Args:
@@ -306,5 +308,5 @@ class ImageTransform:
             OptionError: If an image is not RGB.
         """
         if not images:
-            return torch.empty(0, 3, self.config.size, self.config.size)
-        return torch.stack([self(image) for image in images])
+            return np.empty((0, 3, self.config.size, self.config.size), dtype=np.float32)
+        return np.stack([self(image) for image in images])

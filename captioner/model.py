@@ -19,8 +19,8 @@ class CaptionModel(nn.Module):
         vocabulary_size: V of its tokenizer.
 
     Raises:
-        ConfigError: If a name is unknown, the image size is no multiple of the encoder's stride, or the decoder needs
-            what the encoder does not give.
+        ConfigError: If a name is unknown, the encoder does not take images of that size, or the decoder needs what the
+            encoder does not give.
     """
 
     def __init__(self, config: ModelConfig, vocabulary_size: int) -> None:
@@ -31,6 +31,9 @@ class CaptionModel(nn.Module):
         stride = self.encoder.stride
         if config.image.size % stride:
             raise ConfigError(f"image size is {config.image.size}; {config.encoder.name} needs a multiple of {stride}")
+        if self.encoder.only_size not in (None, config.image.size):
+            only = self.encoder.only_size
+            raise ConfigError(f"image size is {config.image.size}; {config.encoder.name} takes {only} alone")
         branches = config.encoder.branches
         sizes = self.encoder.vector_size // branches, (self.encoder.grid_size or 0) // branches
         self.decoder = build_decoder(config.decoder, *sizes, vocabulary_size)

@@ -7,21 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 
-from captioner.calibration import Calibration
-from captioner.checkpoint import Checkpoint, load_with_sha256
+from captioner.calibration import Calibration, caption_features
 from captioner.config import to_dict
-from captioner.cpus import available_cpus
 from captioner.decoding import MAX_LENGTH, DecodingOptions, search
 from captioner.decoding.score import score
-from captioner.devices import AUTO, find_device
+from captioner.devices import AUTO
 from captioner.errors import OptionError
+from captioner.header import Description
 from captioner.images import ImageTransform, read_image
-from captioner.types import Caption, Features, Hypothesis, Word
+from captioner.loading import CaptioningModel, RuntimeName, open_model
+from captioner.types import Caption, Features, FloatArray, Hypothesis, Word
 
 DEFAULT_OPTIONS = DecodingOptions()
 
@@ -50,45 +47,55 @@ class CaptionPredictor:
     Args:
         checkpoint: The model and its tokenizer.
         sha256: Of the file that it was read from.
+
+    Attributes:
+        runtime: What computes the model.
     """
 
-    def __init__(self, checkpoint: Checkpoint, sha256: str = "") -> None:
-        self.model = checkpoint.model.eval()
-        self.model.encoder.to(memory_format=torch.channels_last)  # a fifth faster on CPUs: 24 ms in place of 30
-        self.tokenizer = checkpoint.tokenizer
-        self.calibration = checkpoint.calibration
-        self.transform = ImageTransform(checkpoint.model.config.image)
-        self.info = _info(checkpoint, sha256)
+    def __init__(self, checkpoint: CaptioningModel, sha256: str = "") -> None:
+        description = checkpoint.description
+        self.runtime = checkpoint.runtime()
+        self.tokenizer = description.tokenizer
+        self.calibration = description.calibration
+        self.transform = ImageTransform(description.config.image)
+        self.info = _info(description, sha256)
 
     @classmethod
     def from_checkpoint(
-        cls, path: str | Path | None = None, *, threads: int | None = None, device: str = AUTO
+        cls,
+        path: str | Path | None = None,
+        *,
+        runtime: RuntimeName = "auto",
+        device: str = AUTO,
+        threads: int | None = None,
     ) -> "CaptionPredictor":
         """Load a checkpoint file.
 
         Args:
             path: The file; ``None`` is the model shipped with the project.
-            threads: CPU threads for the network; ``None`` is torch's choice, but no more than
+            runtime: What computes it: "onnx" is ONNX Runtime, for files that ``captioner export`` wrote; "torch" is for
+                any; "auto" is "onnx" where file and installation allow it, and else "torch".
+            threads: CPU threads for the network; ``None`` is the runtime's choice, but no more than
                 :func:`~captioner.cpus.available_cpus`.
             device: Where the network computes: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``; see
                 :mod:`captioner.devices`.
 
         Raises:
             CheckpointError: If the file cannot be used; see :func:`captioner.checkpoint.load_checkpoint`.
-            OptionError: If this machine has no such device.
+            OptionError: If there is no such runtime, it is not installed, or the file is not for it; or if this
+                machine has no such device, or the runtime does not compute there.
         """
-        place = find_device(device)
-        if threads is None:
-            threads = min(torch.get_num_threads(), available_cpus())  # torch knows nothing of a container's limits
-        torch.set_num_threads(threads)
-        checkpoint, sha256 = load_with_sha256(path)
-        checkpoint.model.to(place)
-        return cls(checkpoint, sha256)
+        return cls(*open_model(path, runtime, threads, device))
 
     @property
-    def device(self) -> torch.device:
-        """Where the network computes."""
-        return self.model.decoder.device
+    def attends(self) -> bool:
+        """Whether captions come with attention."""
+        return self.runtime.attends
+
+    @property
+    def place(self) -> str:
+        """Where the network computes, for people: ``cpu (2 threads)``; a device's name comes first."""
+        return self.runtime.place
 
     def caption(
         self, image: bytes | Image.Image, options: DecodingOptions = DEFAULT_OPTIONS, *, activations: bool = False
@@ -100,7 +107,6 @@ class CaptionPredictor:
         """
         return self.captions([_picture(image)], options, activations=activations)[0][0]
 
-    @torch.inference_mode()
     def captions(
         self,
         images: Sequence[Image.Image],
@@ -133,20 +139,17 @@ class CaptionPredictor:
         """
         return self.transform.squash(image)
 
-    @torch.inference_mode()
-    def encode(self, images: Sequence[Image.Image]) -> Features:
+    def encode(self, images: Sequence[Image.Image]) -> Features[Any]:
         """Encode a batch of upright RGB images."""
-        features: Features = self.model(self.transform.batch(images).to(self.device))
-        return features
+        return self.runtime.encode(self.transform.batch(images))
 
-    @torch.inference_mode()
     def captions_of(
-        self, features: Features, options: DecodingOptions = DEFAULT_OPTIONS, *, activations: bool = False
+        self, features: Features[Any], options: DecodingOptions = DEFAULT_OPTIONS, *, activations: bool = False
     ) -> list[list[Caption]]:
         """Caption B images that are already encoded; what :meth:`captions` does after the encoder."""
         beginning = self._beginning(options.beginning)
-        memory = self.model.decoder.prepare(features)
-        found = search(self.model.decoder, memory, len(features.vector), self.tokenizer.special, options, beginning)
+        memory = self.runtime.prepare(features)
+        found = search(self.runtime, memory, len(features.vector), self.tokenizer.special, options, beginning)
         captions = [[self._caption(hypothesis, features) for hypothesis in image] for image in found]
         return self._with_activations(captions, found, memory) if activations else captions
 
@@ -159,7 +162,6 @@ class CaptionPredictor:
         """
         return self.scores([_picture(image)], [text], activations=activations)[0]
 
-    @torch.inference_mode()
     def scores(
         self, images: Sequence[Image.Image], texts: Sequence[str], *, activations: bool = False
     ) -> list[Caption]:
@@ -180,8 +182,8 @@ class CaptionPredictor:
         if not images:
             return []
         features, special = self.encode(images), self.tokenizer.special
-        memory = self.model.decoder.prepare(features)
-        scored = score(self.model.decoder, memory, [self.tokenizer.encode(text) for text in texts], special)
+        memory = self.runtime.prepare(features)
+        scored = score(self.runtime, memory, [self.tokenizer.encode(text) for text in texts], special)
         found = [[hypothesis] for hypothesis in scored]
         captions = [[self._caption(one, features, words)] for one, words in zip(scored, pieces, strict=True)]
         return [only for (only,) in (self._with_activations(captions, found, memory) if activations else captions)]
@@ -198,7 +200,7 @@ class CaptionPredictor:
             raise OptionError(f"beginning: the model does not know {', '.join(map(repr, unknown))}; use other words")
         return self.tokenizer.encode(text)
 
-    def _caption(self, hypothesis: Hypothesis, features: Features, pieces: Sequence[str] | None = None) -> Caption:
+    def _caption(self, hypothesis: Hypothesis, features: Features[Any], pieces: Sequence[str] | None = None) -> Caption:
         """Say a hypothesis in words: in the vocabulary's, or in those of the text that was scored."""
         texts = pieces or self.tokenizer.words(hypothesis.tokens)
         columns = zip(texts, hypothesis.token_logprobs, hypothesis.tokens, strict=False)  # without the ending
@@ -220,10 +222,8 @@ class CaptionPredictor:
         read = [[one.tokens[:-1] for one in image] + [()] * (rows - len(image)) for image in found]
         longest = max(len(tokens) for tokens in chain(*read))
         bos, pad = self.tokenizer.bos_id, self.tokenizer.pad_id
-        padded = torch.tensor([[bos, *tokens, *[pad] * (longest - len(tokens))] for tokens in chain(*read)])
-        decoder = self.model.decoder
-        record = decoder.inspect(padded.to(decoder.device), memory, decoder.begin(memory, rows))
-        arrays = {name: values.float().cpu().numpy() for name, values in record.items()}
+        padded = np.array([[bos, *tokens, *[pad] * (longest - len(tokens))] for tokens in chain(*read)])
+        arrays = self.runtime.inspect(padded, memory, self.runtime.begin(memory, rows))
         return [
             [
                 replace(one, activations={name: a[image * rows + row, : len(one.words)] for name, a in arrays.items()})
@@ -233,11 +233,11 @@ class CaptionPredictor:
         ]
 
 
-def _info(checkpoint: Checkpoint, sha256: str) -> ModelInfo:
-    provenance, calibration = checkpoint.provenance, checkpoint.calibration
+def _info(description: Description, sha256: str) -> ModelInfo:
+    provenance, calibration = description.provenance, description.calibration
     details = {
-        "vocabulary": len(checkpoint.tokenizer),
-        **to_dict(checkpoint.model.config),
+        "vocabulary": len(description.tokenizer),
+        **to_dict(description.config),
         "provenance": dict(provenance),
         "calibration": None if calibration is None else to_dict(calibration),
     }
@@ -252,7 +252,7 @@ def _with_confidence(caption: Caption, hypothesis: Hypothesis, calibration: Cali
     words = tuple(replace(word, confidence=value) for word, value in zip(caption.words, sure, strict=True))
     if not all(word.known for word in words):
         return replace(caption, words=words)
-    confidence = calibration.caption(sum(log_probs) / len(log_probs))
+    confidence = calibration.caption(caption_features(hypothesis.tokens[: len(words)], log_probs))
     needs_review = confidence < calibration.caption.review_below
     return replace(caption, words=words, confidence=confidence, needs_review=needs_review)
 
@@ -261,9 +261,6 @@ def _picture(image: bytes | Image.Image) -> Image.Image:
     return read_image(image) if isinstance(image, bytes) else image
 
 
-def _maps(attention: Tensor | None, words: int, features: Features) -> NDArray[np.float32] | None:
+def _maps(attention: FloatArray | None, words: int, features: Features[Any]) -> FloatArray | None:
     """Shape the weights ``[T, L]`` of the words as maps ``[T, rows, cols]``."""
-    if attention is None:
-        return None
-    maps: NDArray[np.float32] = attention[:words].reshape(words, features.rows, features.cols).numpy()
-    return maps
+    return None if attention is None else attention[:words].reshape(words, features.rows, features.cols)

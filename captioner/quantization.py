@@ -9,7 +9,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-SCALE = ".scale"  # what is added to a matrix's name for that of its rows' steps
+from captioner.header import SCALE
+
 STEPS = 127  # on either side of zero
 
 

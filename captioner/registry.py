@@ -14,10 +14,12 @@ class Registry(Mapping[str, T]):
     Args:
         kind: What the names name, for the error message ("encoder", "decoder", ...).
         entries: The table.
+        further: What the error says after the names, if there are others besides those of the table.
     """
 
-    def __init__(self, kind: str, entries: Mapping[str, T]) -> None:
+    def __init__(self, kind: str, entries: Mapping[str, T], further: str = "") -> None:
         self.kind = kind
+        self._further = f"; or {further}" if further else ""
         self._entries = dict(entries)
 
     def __getitem__(self, name: str) -> T:
@@ -30,7 +32,7 @@ class Registry(Mapping[str, T]):
             return self._entries[name]
         except KeyError:
             choices = ", ".join(sorted(self._entries))
-            raise ConfigError(f"unknown {self.kind} {name!r}; choose one of: {choices}") from None
+            raise ConfigError(f"unknown {self.kind} {name!r}; choose one of: {choices}{self._further}") from None
 
     def __contains__(self, name: object) -> bool:
         return name in self._entries

@@ -116,7 +116,8 @@ class CellStack(nn.Module):
         drive: Tensor = self.bottom.input(inputs)
         if memory.drive is None:
             return drive
-        return drive + memory.drive.repeat_interleave(inputs.shape[-2] // memory.images, dim=0)
+        by_image = drive.reshape(*drive.shape[:-2], memory.drive.shape[0], -1, drive.shape[-1])  # [..., B, R/B, G * N]
+        return (by_image + memory.drive.unsqueeze(1)).flatten(-3, -2)
 
     def forward(self, drive: Tensor, state: StackState) -> tuple[Tensor, StackState]:
         """Take one step; return the output ``[R, N]`` and the state after.

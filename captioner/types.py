@@ -4,21 +4,30 @@ Axis letters: B batch, R decoder rows (B times the rows per image), T time steps
 grid), D grid channels, P vector length, N hidden units, A attention size, V vocabulary, K beams.
 """
 
+from __future__ import annotations  # torch's types are named here, but what serves runs without torch
+
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Generic, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, Self
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from typing_extensions import TypeVar
 
 from captioner.errors import ConfigError
 
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+FloatArray = NDArray[np.float32]
+IntArray = NDArray[np.int64]
+ArrayT = TypeVar("ArrayT", default="Tensor")
+
 
 @dataclass(frozen=True)
-class Features:
-    """What an encoder sees in a batch of images.
+class Features(Generic[ArrayT]):
+    """What an encoder sees in a batch of images, as tensors of torch or as the arrays of another runtime.
 
     Attributes:
         vector: ``[B, P]``, the image as one vector.
@@ -28,21 +37,21 @@ class Features:
         cols: Number of grid columns; ``rows * cols == L``.
     """
 
-    vector: Tensor
-    grid: Tensor | None
+    vector: ArrayT
+    grid: ArrayT | None
     rows: int
     cols: int
 
-    def to(self, device: torch.device) -> "Features":
+    def to(self: Features, device: torch.device) -> Features:
         """Return the features on a device."""
         return replace(self, vector=self.vector.to(device), grid=None if self.grid is None else self.grid.to(device))
 
-    def part(self, index: int, parts: int) -> "Features":
+    def part(self: Features, index: int, parts: int) -> Features:
         """Return one of equal shares of the channels of vector and grid, as one of several encoders saw them."""
         grid = None if self.grid is None else self.grid.chunk(parts, dim=2)[index]
         return replace(self, vector=self.vector.chunk(parts, dim=1)[index], grid=grid)
 
-    def require_grid(self) -> Tensor:
+    def require_grid(self) -> ArrayT:
         """Return the grid, for who cannot do without it; a model makes sure of it when it is built."""
         if self.grid is None:
             raise ConfigError("this decoder attends over a grid, and the encoder gives none")
@@ -99,32 +108,81 @@ class DecoderRun(Generic[StateT]):
     state: StateT
 
 
-class Steppable(Protocol[MemoryT, StateT]):
-    """What search needs of a decoder.
+class RowState(Protocol):
+    """What a runtime carries from one time step to the next, one entry per row; see :class:`DecoderState`."""
+
+    def select(self, rows: IntArray) -> Self:
+        """Return the state of the rows ``[R']``, in that order; an index may occur several times."""
+        ...
+
+
+MemoryT_contra = TypeVar("MemoryT_contra", contravariant=True)  # a memory that is only read
+RowStateT = TypeVar("RowStateT", bound=RowState)
+
+
+@dataclass(frozen=True)
+class ScoredStep(Generic[RowStateT]):
+    """What one time step of a runtime gives, as arrays of NumPy, wherever it was computed.
+
+    Attributes:
+        log_probs: ``[R, V]`` float32, natural-log probabilities of the next token; the caller may write into it.
+        attention: ``[R, L]`` float32, weights that sum to one along L; ``None`` for a decoder that does not attend.
+        state: The state after the step.
+    """
+
+    log_probs: FloatArray
+    attention: FloatArray | None
+    state: RowStateT
+
+
+class Steppable(Protocol[MemoryT_contra, RowStateT]):
+    """What search needs of a decoder, whatever computes it.
 
     Rows are grouped by image: with R rows and B images, row ``r`` belongs to image ``r // (R // B)``. The memory holds
     one entry per image, so that beams and reference captions of one image share its keys instead of copying them.
     """
 
-    @property
-    def device(self) -> torch.device:
-        """Where tokens and states live."""
-        ...
-
-    def prepare(self, features: Features) -> MemoryT:
-        """Compute once what every step needs of the images."""
-        ...
-
-    def begin(self, memory: MemoryT, rows_per_image: int = 1) -> StateT:
+    def begin(self, memory: MemoryT_contra, rows_per_image: int = 1) -> RowStateT:
         """Return the state before the first step, for ``B * rows_per_image`` rows."""
         ...
 
-    def step(self, tokens: Tensor, memory: MemoryT, state: StateT) -> DecoderStep[StateT]:
+    def step(self, tokens: IntArray, memory: MemoryT_contra, state: RowStateT) -> ScoredStep[RowStateT]:
         """Read one token per row (``[R]`` ids) and score the next."""
         ...
 
 
-AnyDecoder = Steppable[Any, Any]
+class Runtime(Steppable[MemoryT, RowStateT], Protocol[MemoryT, RowStateT]):
+    """A captioning model wherever it is computed: all that a predictor needs besides words."""
+
+    @property
+    def attends(self) -> bool:
+        """Whether the decoder looks at the grid."""
+        ...
+
+    @property
+    def place(self) -> str:
+        """Where it computes, for people: ``cpu (2 threads)``; a device's name comes first."""
+        ...
+
+    def encode(self, pixels: FloatArray) -> Features[Any]:
+        """Encode pixels ``[B, 3, H, W]``."""
+        ...
+
+    def prepare(self, features: Features[Any]) -> MemoryT:
+        """Compute once what every step needs of the images."""
+        ...
+
+    def inspect(self, tokens: IntArray, memory: MemoryT, state: RowStateT) -> dict[str, FloatArray]:
+        """Read whole captions ``[R, T]`` and return what goes on in every cell.
+
+        Returns:
+            ``[R, T, N]`` activations by name: which stack of cells, which layer, which gate or state
+            (``"language.0.forget"``).
+        """
+        ...
+
+
+AnySteps = Steppable[Any, Any]
 
 
 @dataclass(frozen=True)
@@ -140,7 +198,7 @@ class Hypothesis:
 
     tokens: tuple[int, ...]
     token_logprobs: tuple[float, ...]
-    attention: Tensor | None
+    attention: FloatArray | None
     finished: bool
 
     @property

@@ -7,8 +7,8 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
-from captioner.checkpoint import read_header
 from captioner.errors import CaptionerError
+from captioner.header import read_header
 from captioner.malloc import keep_freed_memory
 from service.app import add_observability, create_app
 from service.inference.engine import Engine

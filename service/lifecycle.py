@@ -14,9 +14,8 @@ from typing import Any
 
 from PIL import Image
 
-from captioner.checkpoint import SHIPPED
-from captioner.devices import describe_device
 from captioner.errors import CaptionerError
+from captioner.header import SHIPPED
 from captioner.predictor import CaptionPredictor
 from service.errors import DrainingError
 from service.inference.engine import Engine
@@ -62,7 +61,7 @@ def load_model(settings: Settings) -> Model:
     """
     path = checkpoint_path(settings)
     predictor = CaptionPredictor.from_checkpoint(path, threads=settings.inference_threads, device=settings.device)
-    logger.info("the model runs on %s", describe_device(predictor.device), extra={"device": str(predictor.device)})
+    logger.info("the model runs on %s", predictor.place, extra={"device": predictor.place.split()[0]})
     return Model(predictor)
 
 

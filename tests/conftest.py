@@ -44,7 +44,7 @@ def small_checkpoint_file(small_checkpoint: Checkpoint, tmp_path_factory: pytest
 def calibration() -> Calibration:
     """What a calibration may look like, with every number different from what leaving it out would give."""
     word = WordCalibration((0.5, -0.25, -0.125, 0.75), 1.5, (-3.0, -1.0, 0.5, 2.0), (0.1, 0.3, 0.6, 0.9), agreement=3)
-    return Calibration(word, CaptionCalibration(2.0, 4.5, 0.25, 0.4), {"photos": 7})
+    return Calibration(word, CaptionCalibration(2.0, 4.5, 0.25, 0.4, 0.5), {"photos": 7})
 
 
 @pytest.fixture(scope="session")

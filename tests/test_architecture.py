@@ -15,8 +15,9 @@ PACKAGES = ("captioner", "service", "training")
 ORDER = {
     "captioner": (
         "errors", "ranges", "malloc", "cpus", "devices", "files", "types", "registry", "config", "formats", "images",
-        "decoding", "tokenizers", "cells", "stack", "attention", "encoders", "decoders", "model", "calibration",
-        "quantization", "checkpoint", "predictor", "bulk", "heatmap", "activations", "commands", "__main__",
+        "decoding", "tokenizers", "calibration", "header", "cells", "stack", "attention", "encoders", "decoders",
+        "model", "quantization", "runtimes", "checkpoint", "runtimes.export", "loading", "predictor", "bulk",
+        "heatmap", "activations", "commands", "__main__",
     ),
     "service": (
         "prefix", "keys", "concurrency", "errors", "settings", "observability", "inference", "buffering", "web", "app",
@@ -25,7 +26,7 @@ ORDER = {
     "training": (
         "errors", "gradients", "data", "inputs", "evaluation", "data.check", "phase", "recipe_file", "recipe_keys",
         "recipe", "losses", "language.model", "initial", "runs", "language", "captioning", "concepts", "runs.start",
-        "commands", "__main__",
+        "stages", "commands", "__main__",
     ),
 }  # fmt: skip
 FORBIDDEN = {

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from benchmarks.__main__ import parser as benchmarks_parser
 from captioner.__main__ import PROGRAMS
 from captioner.__main__ import _parser as captioner_parser
 from captioner.predictor import CaptionPredictor
@@ -25,7 +26,12 @@ PAGES = [
     *sorted((ROOT / "docs").rglob("*.md")),
     ROOT / "service/static/samples/README.md",
 ]
-PARSERS = {"captioner": captioner_parser, "service": service_parser, "training": training_parser}
+PARSERS = {
+    "captioner": captioner_parser,
+    "service": service_parser,
+    "training": training_parser,
+    "benchmarks": benchmarks_parser,
+}
 
 
 def text(page: Path) -> str:
@@ -42,7 +48,9 @@ def commands(page: Path) -> list[list[str]]:
     lines = (line.split("#")[0].strip().removeprefix("$ ") for line in blocks.splitlines())
     found = []
     for line in lines:
-        if match := re.match(r"(?:.*\| *)?(?:\S*/)?(?:python -m (captioner|service|training)|captioner) (.*)", line):
+        if match := re.match(
+            r"(?:.*\| *)?(?:\S*/)?(?:python -m (captioner|service|training|benchmarks)|captioner) (.*)", line
+        ):
             package, arguments = match[1] or "captioner", shlex.split(re.split(" [<|] ", match[2])[0])
             if package == "captioner" and arguments[0] in PROGRAMS:
                 package = PROGRAMS[arguments.pop(0)][1]

@@ -275,7 +275,7 @@ def test_a_command_line_parser_has_the_fields_that_are_read() -> None:
 
 
 def test_what_is_used_inside_has_an_upper_bound() -> None:
-    text = (ROOT / "requirements.txt").read_text(encoding="utf-8")
+    text = (ROOT / "requirements-serve.txt").read_text(encoding="utf-8")
     lines = [line for line in text.splitlines() if line and not line.startswith("#")]
     extras = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     lines += [word for word in extras.split('"') if word.startswith("pycocoevalcap>")]

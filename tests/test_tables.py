@@ -13,9 +13,10 @@ from training.concepts.recipe import ConceptRecipe
 from training.language.recipe import LanguageRecipe
 from training.recipe import Recipe
 from training.recipe_keys import Key, keys_of, listing
+from training.stages.recipe import StagesRecipe
 
 DOCS = Path(__file__).parents[1] / "docs"
-KINDS = {"fit": Recipe, "fit-concepts": ConceptRecipe, "fit-text": LanguageRecipe}
+KINDS = {"fit": Recipe, "fit-concepts": ConceptRecipe, "fit-text": LanguageRecipe, "all": StagesRecipe}
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -55,9 +56,14 @@ def language_table() -> str:
     return own_table(LanguageRecipe, "text.", "training.", "samples.")
 
 
+def stages_table() -> str:
+    return keys_table(list(keys_of(StagesRecipe)))
+
+
 TABLES = {
     "settings": ("operations.md", settings_table),
     "recipe": ("training.md", recipe_table),
+    "stages": ("training.md", stages_table),
     "concepts": ("training.md", concepts_table),
     "language": ("training.md", language_table),
 }

@@ -14,7 +14,7 @@ import pytest
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("captioner", "service", "training")
-SOURCES = ("pyproject.toml", "requirements.txt", "README.md", "LICENSE")
+SOURCES = ("pyproject.toml", "requirements-serve.txt", "README.md", "LICENSE")
 PROGRAMS = [
     ("captioner", "usage: captioner ["),
     ("captioner serve", "usage: captioner serve "),

@@ -12,6 +12,7 @@ from captioner.malloc import keep_freed_memory
 from training.errors import TrainingError
 
 COMMANDS = {
+    "all": "run all stages that make a model, as a recipe lists them; stopped or broken off, the same command goes on",
     "fit": "train a model by a recipe; Ctrl-C stops it so that it can be resumed",
     "fit-concepts": "teach an encoder the words of captions, for a fit to start from; "
     "Ctrl-C stops it so that it can be resumed",
@@ -21,6 +22,7 @@ COMMANDS = {
     "evaluate": "score a checkpoint's captions",
     "caption": "caption a list of photos without references, as COCO's evaluation server takes it",
     "join": "join models that were trained apart to an ensemble",
+    "average": "take the mean of the weights of checkpoints of the same model, a model soup",
     "quantize": "store the matrices of a model in 8 bits, which makes its file smaller",
     "calibrate": "fit confidences of words and captions, and say how far they hold on other photos",
     "sample": "let a language model write",

@@ -1,6 +1,5 @@
 """A recipe: everything that a training run depends on, in one TOML file."""
 
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,8 +14,9 @@ from captioner.ranges import Range, check_ranges
 from captioner.tokenizers import TOKENIZERS
 from training.data import CaptionSource
 from training.data.source import Unreadable
+from training.inputs.photos import MILD, Augmentation
 from training.phase import PhaseRecipe
-from training.recipe_file import check_kind, completed, override
+from training.recipe_file import completed, override, read_values, with_own_image
 
 T = TypeVar("T")
 Part = Literal["train", "val"]
@@ -42,7 +42,8 @@ class DataRecipe:
         max_tokens: Longer captions are cut to this many tokens.
         mirror: Whether to learn from mirrored photos too; a photo with "left" or "right" in a caption never is.
         augmented: While the encoder is frozen, from how many augmented versions of every photo to learn besides:
-            cropped and coloured mildly, and mirrored by chance. A phase that fine-tunes augments anew each time.
+            cropped and coloured, and mirrored by chance. A phase that fine-tunes augments anew each time.
+        augmentation: How strongly.
     """
 
     __pydantic_config__ = STRICT
@@ -59,6 +60,7 @@ class DataRecipe:
     max_tokens: Annotated[int, Range(1)] = 20
     mirror: bool = False
     augmented: Annotated[int, Range(0)] = 0
+    augmentation: Augmentation = MILD
 
     def __post_init__(self) -> None:
         check_ranges(self, "data.")
@@ -185,8 +187,9 @@ class Recipe:
         seed: Of weights, data order and dropout.
         runs: Folder in which the run's own folder is made.
         cache: Folder of the feature cache.
-        encoder_weights: File of pretrained weights under torchvision's names (safetensors); empty lets torchvision
-            download its own; "random" starts from random ones, with batch norms measured on the photos.
+        encoder_weights: File of pretrained weights under torchvision's names, or timm's for its networks (safetensors);
+            empty lets torchvision or timm download its own; "random" starts from random ones, with batch norms measured
+            on the photos.
         decoder_weights: File of a language model that the decoder starts from, as far as its weights fit; empty for a
             decoder that starts afresh.
         start_from: Checkpoint of a captioning model to go on from, its vocabulary extended by the new captions' words;
@@ -257,14 +260,9 @@ def read_recipe(kind: type[T], path: Path, overrides: Sequence[str] = ()) -> T:
         ConfigError: If the file is missing or no TOML, or is a recipe of another command, or a key or value is not one
             that a recipe has.
     """
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{path}: not a readable recipe: {error}") from None
-    check_kind(kind, values, str(path))
-    override(values, kind, overrides)
+    values = read_values(kind, path, overrides)
     if kind is Recipe:
         given: dict[str, Any] = {}
         override(given, kind, [text for text in overrides if not text.strip().startswith("training.")])
         values = completed(values, given)
-    return from_dict(kind, values, str(path))
+    return from_dict(kind, with_own_image(values), str(path))

@@ -9,9 +9,11 @@ from typing import Any, get_type_hints
 
 from captioner.checkpoint import read_header
 from captioner.config import ModelConfig, from_dict, to_dict
+from captioner.encoders import TIMM, timm_networks
 from captioner.errors import ConfigError
 
 MARKS = {  # what only recipes of a command have, those of fit last: concepts need data, too
+    "all": ("stages",),
     "fit-text": ("text", "samples"),
     "fit-concepts": ("words",),
     "fit": ("model", "decoding", "data"),
@@ -36,6 +38,26 @@ def check_kind(kind: Any, values: Mapping[str, Any], source: str) -> None:
                 f"{source}: this is a recipe of {command}, since it has {' and '.join(found)}; "
                 f"use it with python -m training {command}"
             )
+
+
+def read_values(kind: Any, path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """Read what a recipe file says, some of it replaced.
+
+    Args:
+        kind: The dataclass that it is to fill.
+        path: A TOML file.
+        overrides: See :func:`override`.
+
+    Raises:
+        ConfigError: If the file is missing or no TOML, or is a recipe of another command.
+    """
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{path}: not a readable recipe: {error}") from None
+    check_kind(kind, values, str(path))
+    override(values, kind, overrides)
+    return values
 
 
 def override(values: dict[str, Any], kind: Any, overrides: Sequence[str]) -> None:
@@ -122,6 +144,20 @@ def completed(values: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, 
     tokenizer = {"name": header["tokenizer"]["name"]} if "name" not in _table(asked, "tokenizer") else {}
     found = {**values, **silent, "model": _merged(model, _table(asked, "model"))}
     return found if not tokenizer else {**found, "tokenizer": {**_table(values, "tokenizer"), **tokenizer}}
+
+
+def with_own_image(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a recipe's values, and of an image what timm says its network was made for, where the recipe is silent.
+
+    Raises:
+        ConfigError: If timm does not know the encoder, or is not installed.
+    """
+    where = _table(values, "model") if "model" in values else values
+    name = _table(where, "encoder").get("name")
+    if not isinstance(name, str) or not name.startswith(TIMM):
+        return dict(values)
+    image = {"image": {**timm_networks().own_image(name), **_table(where, "image")}}
+    return {**values, "model": {**where, **image}} if "model" in values else {**values, **image}
 
 
 def _dropout(model: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from captioner.commands.output import complain
 from captioner.decoding import MAX_BEAM_SIZE, DecodingOptions
-from captioner.devices import AUTO, HELP, check_device, describe_device
+from captioner.devices import AUTO, HELP, check_device
 from captioner.errors import OptionError
 from captioner.predictor import CaptionPredictor
 from captioner.ranges import ranges_of
@@ -150,8 +150,8 @@ def load_model(arguments: Namespace) -> CaptionPredictor:
         OptionError: If there is no such device, or if a heatmap is wanted and the model does not attend.
     """
     predictor = CaptionPredictor.from_checkpoint(arguments.checkpoint, device=arguments.device)
-    if arguments.device != AUTO or predictor.device.type != "cpu":
-        complain(f"the model runs on {describe_device(predictor.device)}")
-    if getattr(arguments, "heatmap", None) is not None and not predictor.model.decoder.attends:
+    if arguments.device != AUTO or not predictor.place.startswith("cpu"):
+        complain(f"the model runs on {predictor.place}")
+    if getattr(arguments, "heatmap", None) is not None and not predictor.attends:
         raise OptionError("--heatmap: this model does not attend, so it has no attention to draw")
     return predictor

@@ -110,7 +110,7 @@ def _job(arguments: Namespace, output: str, inputs: BulkInputs, options: BulkOpt
     """Begin or go on with a job, after one caption on the CPU: what cannot work shall fail here, not in a worker."""
     predictor = CaptionPredictor.from_checkpoint(arguments.checkpoint, device="cpu")
     predictor.captions([Image.new("RGB", (64, 64))], options.decoding)
-    if options.attention and not predictor.model.decoder.attends:
+    if options.attention and not predictor.attends:
         raise OptionError("--attention: this model does not attend")
     checkpoint = None if arguments.checkpoint is None else str(arguments.checkpoint.absolute())
     return BulkJob(BulkTask(output, checkpoint, predictor.info.sha256, options), inputs, predictor.info)

@@ -37,8 +37,8 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="NAME:INDEX",
         action="append",
         default=[],
-        help="a unit such as members.0.language.0.forget:17, of the names that this command prints without it; may be "
-        "given several times; default: the hidden units of each stack's top layer that vary most",
+        help="a unit such as language.0.forget:17, of the names that this command prints without it; may be given "
+        "several times; default: the hidden units of each stack's top layer that vary most",
     )
     add_model(parser)
     add_decoding(parser, without={"num_captions"})

@@ -1,6 +1,8 @@
 """What every decoder offers, and what those that are one network share."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Generic, cast
 
@@ -71,15 +73,21 @@ class Decoder(nn.Module, Generic[MemoryT, StateT], ABC):
             (``"language.0.forget"``).
         """
         record: dict[str, list[Tensor]] = {}
+        with self.watched(record):
+            for column in tokens.unbind(1):
+                state = self.step(column, memory, state).state
+        return {name: torch.stack(values, dim=1) for name, values in record.items()}
+
+    @contextmanager
+    def watched(self, record: dict[str, list[Tensor]]) -> Iterator[None]:
+        """Note meanwhile what goes on in every cell, ``[R, N]`` per step under the names of :meth:`inspect`."""
         cells = {name.replace(".cells", ""): cell for name, cell in self.named_modules() if isinstance(cell, Cell)}
         hooks = [cell.register_forward_pre_hook(partial(_note, record, name)) for name, cell in cells.items()]
         try:
-            for column in tokens.unbind(1):
-                state = self.step(column, memory, state).state
+            yield
         finally:
             for hook in hooks:
                 hook.remove()
-        return {name: torch.stack(values, dim=1) for name, values in record.items()}
 
 
 def _note(record: dict[str, list[Tensor]], name: str, cell: nn.Module, arguments: tuple[Tensor, CellState]) -> None:

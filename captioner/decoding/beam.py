@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from captioner.decoding.options import DecodingOptions, Task
 from captioner.decoding.rows import IMPOSSIBLE, POSSIBLE, Rows
-from captioner.types import Hypothesis
+from captioner.types import FloatArray, Hypothesis, IntArray
 
 
 class End(NamedTuple):
@@ -72,10 +71,10 @@ class Beams(NamedTuple):
         parents: The slots that they extend.
     """
 
-    scores: Tensor
-    tokens: Tensor
-    log_probs: Tensor
-    parents: Tensor
+    scores: FloatArray
+    tokens: IntArray
+    log_probs: FloatArray
+    parents: IntArray
 
 
 class BeamSearch:
@@ -103,8 +102,8 @@ class BeamSearch:
         longest = self.options.max_length
         start = self.rows.begin()
         # The beams of a group are alike before the first word: let one of them speak.
-        asleep = torch.arange(self.options.beam_size, device=start.device) % self.width > 0
-        scores = start.masked_fill(asleep, IMPOSSIBLE)  # [B, K]
+        asleep = np.arange(self.options.beam_size) % self.width > 0
+        scores = np.where(asleep, np.float32(IMPOSSIBLE), start)  # [B, K]
         for length in range(len(self.task.beginning), longest + 1):
             live = self._advance(scores, self.rows.score())
             if length == longest or self._done(live.scores):
@@ -113,7 +112,7 @@ class BeamSearch:
             scores = live.scores
         return [self._best(image, scores[image].tolist()) for image in range(self.task.batch_size)]
 
-    def _advance(self, scores: Tensor, log_probs: Tensor) -> Beams:
+    def _advance(self, scores: FloatArray, log_probs: FloatArray) -> Beams:
         """Extend all beams by one token, group after group.
 
         Args:
@@ -121,43 +120,49 @@ class BeamSearch:
             log_probs: ``[B, K, V]``, of their next tokens.
         """
         groups = []
-        taken = torch.zeros_like(log_probs[:, 0])  # [B, V], how many beams of earlier groups live on by each token
+        taken = np.zeros_like(log_probs[:, 0])  # [B, V], how many beams of earlier groups live on by each token
+        images = np.arange(len(scores))[:, None]
         for first in range(0, self.options.beam_size, self.width):
             group = slice(first, first + self.width)
-            beams = self._advance_group(first, scores[:, group], log_probs[:, group], self.options.diversity * taken)
-            taken.scatter_add_(1, beams.tokens, (beams.scores > POSSIBLE).to(taken.dtype))
+            penalties = self.options.diversity * taken if first else None
+            beams = self._advance_group(first, scores[:, group], log_probs[:, group], penalties)
+            if self.options.groups > 1:
+                np.add.at(taken, (images, beams.tokens), (beams.scores > POSSIBLE).astype(taken.dtype))
             groups.append(beams)
-        return Beams(*(torch.cat(parts, dim=1) for parts in zip(*groups, strict=True)))
+        return Beams(*(np.concatenate(parts, axis=1) for parts in zip(*groups, strict=True)))
 
-    def _advance_group(self, first: int, scores: Tensor, log_probs: Tensor, penalties: Tensor) -> Beams:
+    def _advance_group(
+        self, first: int, scores: FloatArray, log_probs: FloatArray, penalties: FloatArray | None
+    ) -> Beams:
         """Extend one group: scores ``[B, K / G]``, log-probabilities ``[B, K / G, V]``, penalties ``[B, V]``."""
-        vocabulary = log_probs.shape[2]
+        images, _, vocabulary = log_probs.shape
         totals = scores[:, :, None] + log_probs  # [B, K / G, V]
-        steered = (totals - penalties[:, None]).flatten(1)
-        best, index = steered.topk(2 * self.width)  # at most half of these end
+        steered = (totals if penalties is None else totals - penalties[:, None]).reshape(images, -1)
+        index = best_of(steered, 2 * self.width)  # at most half of these end
         candidates = Beams(
-            scores=totals.flatten(1).gather(1, index),
+            scores=np.take_along_axis(totals.reshape(images, -1), index, axis=1),
             tokens=index % vocabulary,
-            log_probs=log_probs.flatten(1).gather(1, index),
+            log_probs=np.take_along_axis(log_probs.reshape(images, -1), index, axis=1),
             parents=index // vocabulary + first,
         )
         ends = candidates.tokens == self.task.special.eos_id
         self._end(ends & (candidates.scores > POSSIBLE), candidates)
-        alive = candidates._replace(scores=candidates.scores.masked_fill(ends, 2 * IMPOSSIBLE))
-        _, order = best.masked_fill(ends, 2 * IMPOSSIBLE).topk(self.width)
-        return Beams(*(column.gather(1, order) for column in alive))
+        order = np.argsort(ends, axis=1, kind="stable")[:, : self.width]  # the others, best first as they are
+        return Beams(*(np.take_along_axis(column, order, axis=1) for column in candidates))  # type: ignore[arg-type]
 
-    def _end(self, ends: Tensor, candidates: Beams) -> None:
+    def _end(self, ends: "np.ndarray[tuple[int, ...], np.dtype[np.bool_]]", candidates: Beams) -> None:
         """Put the candidates marked ``[B, 2K / G]`` into the pools of their images."""
-        images = ends.nonzero()[:, 0].tolist()
+        if not ends.any():
+            return
+        images = ends.nonzero()[0].tolist()
         scores, _, log_probs, parents = (column[ends].tolist() for column in candidates)
         for image, score, log_prob, slot in zip(images, scores, log_probs, parents, strict=True):
             self.pools[image].add(score, self.rows.written[image, slot].tolist(), slot, log_prob)
 
-    def _done(self, scores: Tensor) -> bool:
+    def _done(self, scores: FloatArray) -> bool:
         """Tell whether no live beam of any image can still enter its best captions."""
         longest = self.options.max_length + 1
-        best = scores.amax(dim=1).tolist()
+        best = scores.max(axis=1).tolist()
         return all(pool.closed_to(log_prob, longest) for pool, log_prob in zip(self.pools, best, strict=True))
 
     def _best(self, image: int, live: list[float]) -> list[Hypothesis]:
@@ -172,3 +177,11 @@ class BeamSearch:
             hypothesis = read(image, slot, self.options.max_length)
             cut.setdefault(hypothesis.tokens, hypothesis)
         return [*found, *cut.values()][:wanted]
+
+
+def best_of(values: FloatArray, count: int) -> IntArray:
+    """Return where the largest numbers of each row ``[B, M]`` stand, ``[B, count]``, the largest first."""
+    least = values.shape[1] - count
+    index = np.sort(np.argpartition(values, least, axis=1)[:, least:], axis=1)  # so that the first of equals is first
+    order = np.argsort(-np.take_along_axis(values, index, axis=1), axis=1, kind="stable")
+    return np.take_along_axis(index, order, axis=1)

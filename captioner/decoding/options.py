@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from captioner.errors import OptionError
 from captioner.ranges import Range, check_ranges
-from captioner.types import AnyDecoder
+from captioner.types import AnySteps
 
 MAX_BEAM_SIZE = 50
 MAX_LENGTH = 200
@@ -114,7 +114,7 @@ class SpecialTokens:
 class Task:
     """The arguments of :func:`captioner.decoding.search`, checked."""
 
-    decoder: AnyDecoder
+    decoder: AnySteps
     memory: Any
     batch_size: int
     special: SpecialTokens

@@ -1,10 +1,10 @@
 """The decoder's rows during a search: what they may write (constraints), what they wrote (trellis), and their steps."""
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from captioner.decoding.options import DecodingOptions, SpecialTokens, Task
-from captioner.types import Hypothesis
+from captioner.types import FloatArray, Hypothesis, IntArray
 
 IMPOSSIBLE = -1e9  # below every real log-probability, yet safe to add to: -inf minus -inf is not a number
 POSSIBLE = IMPOSSIBLE / 2  # sums of real log-probabilities stay above it
@@ -14,13 +14,13 @@ UNLIKELY = -1e4  # lets a caption end where nothing else is left, even with a mo
 class Constraints:
     """Makes tokens impossible: banned ones, an end before the minimum length, and those that repeat an n-gram."""
 
-    def __init__(self, special: SpecialTokens, options: DecodingOptions, device: torch.device) -> None:
+    def __init__(self, special: SpecialTokens, options: DecodingOptions) -> None:
         self._eos_id = special.eos_id
-        self._banned = torch.tensor(special.banned, dtype=torch.long, device=device)
+        self._banned = list(special.banned)
         self._min_length = options.min_length
         self._ngram_size = options.no_repeat_ngram_size
 
-    def apply(self, log_probs: Tensor, written: Tensor) -> Tensor:
+    def apply(self, log_probs: FloatArray, written: IntArray) -> FloatArray:
         """Make log-probabilities ``[B, K, V]`` of forbidden tokens impossible, in place, and return them.
 
         ``<END>`` is allowed wherever no other token is.
@@ -29,27 +29,27 @@ class Constraints:
             log_probs: Of the next token.
             written: ``[B, K, T]``, the tokens so far.
         """
-        log_probs.index_fill_(2, self._banned, IMPOSSIBLE)
+        log_probs[:, :, self._banned] = IMPOSSIBLE
         length = written.shape[2]
         if length >= self._min_length and not self._ngram_size:
             return log_probs
-        end = log_probs[:, :, self._eos_id].clone()  # [B, K]
+        end = log_probs[:, :, self._eos_id].copy()  # [B, K]
         log_probs[:, :, self._eos_id] = IMPOSSIBLE
         if 0 < self._ngram_size <= length:
             _block_repeats(log_probs, written, self._ngram_size)
-        stuck = log_probs.amax(dim=2) < POSSIBLE  # [B, K]
-        early = end if length >= self._min_length else torch.full_like(end, IMPOSSIBLE)
-        log_probs[:, :, self._eos_id] = torch.where(stuck, end.clamp(min=UNLIKELY), early)
+        stuck = log_probs.max(axis=2) < POSSIBLE  # [B, K]
+        early = end if length >= self._min_length else np.full_like(end, IMPOSSIBLE)
+        log_probs[:, :, self._eos_id] = np.where(stuck, end.clip(min=UNLIKELY), early)
         return log_probs
 
 
-def _block_repeats(log_probs: Tensor, written: Tensor, size: int) -> None:
+def _block_repeats(log_probs: FloatArray, written: IntArray, size: int) -> None:
     """Make tokens impossible that would end an n-gram already in ``written [B, K, T]``, with T at least its size."""
-    ngrams = written.unfold(2, size, 1)  # [B, K, T - size + 1, size]
-    recent = written[:, :, written.shape[2] - size + 1 :].unsqueeze(2)  # [B, K, 1, size - 1]
-    begun = (ngrams[..., :-1] == recent).all(dim=3)  # [B, K, T - size + 1]; all of them when the size is 1
-    # A log-probability is never above zero, so that the smaller of it and zero is itself.
-    log_probs.scatter_reduce_(2, ngrams[..., -1], begun * IMPOSSIBLE, reduce="amin")
+    ngrams = sliding_window_view(written, size, axis=2)  # [B, K, T - size + 1, size]
+    recent = written[:, :, None, written.shape[2] - size + 1 :]  # [B, K, 1, size - 1]
+    begun = (ngrams[..., :-1] == recent).all(axis=3)  # [B, K, T - size + 1]; all of them when the size is 1
+    images, slots, places = begun.nonzero()
+    log_probs[images, slots, ngrams[images, slots, places, -1]] = IMPOSSIBLE
 
 
 class Trellis:
@@ -57,16 +57,14 @@ class Trellis:
 
     def __init__(self, eos_id: int) -> None:
         self._eos_id = eos_id
-        self._attention: list[Tensor | None] = []  # per step [B, K, L], indexed by the slot that was extended
+        self._attention: list[FloatArray | None] = []  # per step [B, K, L], indexed by the slot that was extended
         self._steps: list[tuple[list[list[int]], list[list[int]], list[list[float]]]] = []
 
-    def look(self, attention: Tensor | None, batch_size: int) -> None:
+    def look(self, attention: FloatArray | None, batch_size: int) -> None:
         """Note where the slots looked (``[B * K, L]``) when the tokens of this step were scored."""
-        self._attention.append(
-            None if attention is None else attention.float().reshape(batch_size, -1, attention.shape[1]).cpu()
-        )
+        self._attention.append(None if attention is None else attention.reshape(batch_size, -1, attention.shape[1]))
 
-    def extend(self, parents: Tensor, tokens: Tensor, log_probs: Tensor) -> None:
+    def extend(self, parents: IntArray, tokens: IntArray, log_probs: FloatArray) -> None:
         """Add a step's tokens; all arguments are ``[B, K]``."""
         self._steps.append((parents.tolist(), tokens.tolist(), log_probs.tolist()))
 
@@ -89,11 +87,11 @@ class Trellis:
         return Hypothesis(
             tokens=tuple(token for token, _, _ in written),
             token_logprobs=tuple(log_prob for _, log_prob, _ in written),
-            attention=torch.stack(maps) if maps else None,
+            attention=np.stack(maps) if maps else None,
             finished=end is not None,
         )
 
-    def _weights(self, step: int, image: int, slot: int) -> Tensor | None:
+    def _weights(self, step: int, image: int, slot: int) -> FloatArray | None:
         attention = self._attention[step]
         return None if attention is None else attention[image, slot]
 
@@ -111,26 +109,25 @@ class Rows:
     """
 
     def __init__(self, task: Task, slots: int) -> None:
-        device = task.decoder.device
         self.task = task
         self.trellis = Trellis(task.special.eos_id)
-        self.written = torch.empty(task.batch_size, slots, 0, dtype=torch.long, device=device)
-        self._constraints = Constraints(task.special, task.options, device)
+        self.written = np.empty((task.batch_size, slots, 0), dtype=np.int64)
+        self._constraints = Constraints(task.special, task.options)
         self._state = task.decoder.begin(task.memory, slots)
-        self._tokens = torch.full((task.batch_size, slots), task.special.bos_id, device=device)
-        self._stay = torch.arange(slots, device=device).expand(task.batch_size, slots)  # [B, K]
-        self._first_rows = torch.arange(task.batch_size, device=device)[:, None] * slots  # [B, 1]
+        self._tokens = np.full((task.batch_size, slots), task.special.bos_id)
+        self._stay = np.broadcast_to(np.arange(slots), (task.batch_size, slots))  # [B, K]
+        self._first_rows = np.arange(task.batch_size)[:, None] * slots  # [B, 1]
 
-    def begin(self) -> Tensor:
+    def begin(self) -> FloatArray:
         """Write the beginning into all slots; return its log-probability, ``[B, K]``."""
-        log_prob = torch.zeros(self._tokens.shape, device=self._tokens.device)
+        log_prob = np.zeros(self._tokens.shape, dtype=np.float32)
         for token in self.task.beginning:
             token_log_prob = self._read()[:, :, token]
             log_prob = log_prob + token_log_prob
-            self.write(torch.full_like(self._tokens, token), token_log_prob)
+            self.write(np.full_like(self._tokens, token), token_log_prob)
         return log_prob
 
-    def score(self) -> Tensor:
+    def score(self) -> FloatArray:
         """Read the last tokens; return the next one's natural-log probabilities ``[B, K, V]``.
 
         They are normalised over the whole vocabulary, so that a log-probability means the same as in training; only
@@ -138,21 +135,20 @@ class Rows:
         """
         return self._constraints.apply(self._read(), self.written)
 
-    def write(self, tokens: Tensor, log_probs: Tensor, parents: Tensor | None = None) -> None:
+    def write(self, tokens: IntArray, log_probs: FloatArray, parents: IntArray | None = None) -> None:
         """Write one token per slot, after what the parent slots hold; all arguments are ``[B, K]``.
 
         Without parents each slot goes on by itself.
         """
         self.trellis.extend(self._stay if parents is None else parents, tokens, log_probs)
         if parents is not None:
-            self._state = self._state.select((self._first_rows + parents).flatten())
-            self.written = self.written.gather(1, parents[:, :, None].expand_as(self.written))
-        self.written = torch.cat([self.written, tokens[:, :, None]], dim=2)
+            self._state = self._state.select((self._first_rows + parents).ravel())
+            self.written = np.take_along_axis(self.written, parents[:, :, None], axis=1)
+        self.written = np.concatenate([self.written, tokens[:, :, None]], axis=2)
         self._tokens = tokens
 
-    def _read(self) -> Tensor:
-        step = self.task.decoder.step(self._tokens.flatten(), self.task.memory, self._state)
+    def _read(self) -> FloatArray:
+        step = self.task.decoder.step(self._tokens.ravel(), self.task.memory, self._state)
         self._state = step.state
         self.trellis.look(step.attention, self.task.batch_size)
-        log_probs: Tensor = step.logits.float().log_softmax(dim=-1)
-        return log_probs.view(*self._tokens.shape, -1)  # [B, K, V]
+        return step.log_probs.reshape(*self._tokens.shape, -1)  # [B, K, V]

@@ -3,19 +3,18 @@
 from collections.abc import Callable
 
 import numpy as np
-import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
 from captioner.decoding.options import DecodingOptions, Task
 from captioner.decoding.rows import Rows
-from captioner.types import Hypothesis
+from captioner.types import FloatArray, Hypothesis, IntArray
 
-Choose = Callable[[Tensor, int], Tensor]
+Choose = Callable[[FloatArray, int], IntArray]
 
 
 def greedy(task: Task) -> list[list[Hypothesis]]:
     """Take the most probable token at every step."""
-    return _walk(task, 1, lambda log_probs, length: log_probs.max(dim=2).indices)  # noqa: ARG005
+    return _walk(task, 1, lambda log_probs, length: log_probs.argmax(axis=2))  # noqa: ARG005
 
 
 def sample(task: Task) -> list[list[Hypothesis]]:
@@ -41,8 +40,8 @@ def _walk(task: Task, slots: int, choose: Choose) -> list[list[Hypothesis]]:
     for length in range(len(task.beginning), task.options.max_length + 1):
         scored = rows.score()
         tokens = choose(scored, length)
-        log_probs = scored.gather(2, tokens[:, :, None]).squeeze(2)  # [B, K]
-        for image, slot in (tokens == task.special.eos_id).nonzero().tolist():
+        log_probs = np.take_along_axis(scored, tokens[:, :, None], axis=2)[:, :, 0]  # [B, K]
+        for image, slot in np.argwhere(tokens == task.special.eos_id).tolist():
             if (image, slot) not in ends:
                 ends[image, slot] = rows.trellis.read(image, slot, length, end=float(log_probs[image, slot]))
         if length == task.options.max_length or len(ends) == task.batch_size * slots:
@@ -70,9 +69,9 @@ class Sampler:
 
     def __init__(self, options: DecodingOptions, batch_size: int) -> None:
         self._options = options
-        self._chance = torch.from_numpy(_numbers(options, batch_size)).double()  # [B or 1, K, max_length + 1]
+        self._chance = _numbers(options, batch_size).astype(np.float64)  # [B or 1, K, max_length + 1]
 
-    def __call__(self, log_probs: Tensor, length: int) -> Tensor:
+    def __call__(self, log_probs: FloatArray, length: int) -> IntArray:
         """Draw one token per slot.
 
         Args:
@@ -82,31 +81,38 @@ class Sampler:
         Returns:
             Token ids ``[B, K]``.
         """
-        masses = probabilities(log_probs.cpu(), self._options).cumsum(dim=2)  # [B, K, V], in the order of token ids
+        masses = probabilities(log_probs, self._options).cumsum(axis=2)  # [B, K, V], in the order of token ids
         draws = self._chance[:, :, length, None] * masses[:, :, -1:]  # [B, K, 1]
-        return torch.searchsorted(masses, draws, right=True).squeeze(2).to(log_probs.device)
+        tokens: IntArray = (masses <= draws).sum(axis=2)
+        return tokens
 
 
-def probabilities(log_probs: Tensor, options: DecodingOptions) -> Tensor:
+def probabilities(log_probs: FloatArray, options: DecodingOptions) -> NDArray[np.float64]:
     """Return the distribution ``[..., V]`` that is drawn from, in double precision, not normalised.
 
     First the temperature, then the ``top_k`` most probable tokens, then of these the fewest that hold ``top_p``.
     """
-    exact = log_probs.double()
-    scaled = (exact - exact.amax(dim=-1, keepdim=True)) / options.temperature  # the maximum is 0 at any temperature
-    chances = scaled.softmax(dim=-1)
+    exact = log_probs.astype(np.float64)
+    with np.errstate(over="ignore"):  # near 0 all but the maximum, which is 0 at any temperature, may fall without end
+        scaled = (exact - exact.max(axis=-1, keepdims=True)) / options.temperature
+    chances: NDArray[np.float64] = np.exp(scaled)
+    chances /= chances.sum(axis=-1, keepdims=True)
     size = chances.shape[-1]
     if options.top_k in (0, size) and options.top_p == 1:
         return chances
-    best, tokens = chances.topk(min(options.top_k or size, size))  # [..., k], falling
-    best = best / best.sum(dim=-1, keepdim=True)
-    before = best.cumsum(dim=-1) - best  # what the more probable tokens hold
+    count = min(options.top_k or size, size)
+    tokens = np.argsort(-chances, axis=-1, kind="stable")[..., :count]  # [..., k], the most probable first
+    best = np.take_along_axis(chances, tokens, axis=-1)
+    best /= best.sum(axis=-1, keepdims=True)
+    before = best.cumsum(axis=-1) - best  # what the more probable tokens hold
     before[..., 0] = 0.0
-    kept = best.masked_fill(before >= options.top_p, 0.0)
-    return torch.zeros_like(chances).scatter(-1, tokens, kept)
+    kept = np.where(before >= options.top_p, 0.0, best)
+    drawn = np.zeros_like(chances)
+    np.put_along_axis(drawn, tokens, kept, axis=-1)
+    return drawn
 
 
-def _numbers(options: DecodingOptions, batch_size: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+def _numbers(options: DecodingOptions, batch_size: int) -> FloatArray:
     """Return numbers from 0 up to but not including 1 for every image (one set for all with a seed), sample and step.
 
     Single precision has none so close to 1 that its product with a double could round up to the double itself.

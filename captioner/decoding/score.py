@@ -4,15 +4,14 @@ from collections.abc import Sequence
 from itertools import zip_longest
 from typing import Any
 
-import torch
+import numpy as np
 
 from captioner.decoding import SpecialTokens
-from captioner.types import AnyDecoder, Hypothesis
+from captioner.types import AnySteps, Hypothesis
 
 
-@torch.inference_mode()
 def score(
-    decoder: AnyDecoder, memory: Any, captions: Sequence[Sequence[int]], special: SpecialTokens
+    decoder: AnySteps, memory: Any, captions: Sequence[Sequence[int]], special: SpecialTokens
 ) -> list[Hypothesis]:
     """Score one caption per image, by the steps that search takes.
 
@@ -27,15 +26,15 @@ def score(
     """
     endings = [(*caption, special.eos_id) for caption in captions]
     state = decoder.begin(memory)
-    read = torch.full((len(captions),), special.bos_id, device=decoder.device)
+    read = np.full(len(captions), special.bos_id)
     log_probs, attention = [], []
     for column in zip_longest(*endings, fillvalue=special.eos_id):  # what follows an ending is not looked at
         step = decoder.step(read, memory, state)
-        state, read = step.state, torch.tensor(column, device=decoder.device)
-        log_probs.append(step.logits.float().log_softmax(dim=1).gather(1, read[:, None]).squeeze(1))
+        state, read = step.state, np.array(column)
+        log_probs.append(np.take_along_axis(step.log_probs, read[:, None], axis=1)[:, 0])
         attention.append(step.attention)
-    by_caption = torch.stack(log_probs, dim=1).tolist()  # [B, T + 1]
-    maps = None if attention[0] is None else torch.stack([a for a in attention if a is not None], dim=1).float().cpu()
+    by_caption = np.stack(log_probs, axis=1).tolist()  # [B, T + 1]
+    maps = None if attention[0] is None else np.stack([a for a in attention if a is not None], axis=1)
     return [
         Hypothesis(
             tokens=tokens,

@@ -3,17 +3,14 @@
 from collections.abc import Sequence
 from typing import Any
 
-import torch
-
 from captioner.decoding.beam import BeamSearch
 from captioner.decoding.options import DecodingOptions, SpecialTokens, Task
 from captioner.decoding.sampling import greedy, sample
-from captioner.types import AnyDecoder, Hypothesis
+from captioner.types import AnySteps, Hypothesis
 
 
-@torch.inference_mode()
 def search(
-    decoder: AnyDecoder,
+    decoder: AnySteps,
     memory: Any,
     batch_size: int,
     special: SpecialTokens,

@@ -16,6 +16,7 @@ SAME_PADDED = (
     "mobilenet_v2",
     "mobilenet_v3_large",
 )  # the encoders that accept padding "same"
+TIMM = "timm:"  # what the names of timm's networks begin with
 CLASSIFIER = ("classifier.", "fc.")  # where torchvision keeps the weights that tell ImageNet's classes apart
 NAMED = 5  # names that an error shows before it only counts
 
@@ -39,6 +40,9 @@ class Encoder(nn.Module):
         vector_size: P, the length of the image vector, which every encoder has. It is that of the head, and D where
             there is none: the vector is then the mean of the grid.
         grid_size: D, the channels of the grid; ``None`` if ``config.outputs`` is "vector", and there is no grid.
+        only_size: Height and width of the images that it takes, in pixels; ``None`` if it takes all multiples of its
+            stride.
+        left_out: With what the names of weights begin that it has no use for.
         stride: Pixels per grid cell along each side.
         starts: The stages from pixels to features, each with the position of its first layer in the trunk.
         head_stage: The stage that the head belongs to.
@@ -50,6 +54,8 @@ class Encoder(nn.Module):
 
     vector_size: int
     grid_size: int | None
+    only_size: int | None = None
+    left_out: tuple[str, ...] = CLASSIFIER
     stride: ClassVar[int]
     starts: ClassVar[tuple[tuple[str, int], ...]]
     head_stage: ClassVar[str] = ""
@@ -101,11 +107,14 @@ class Encoder(nn.Module):
         can be drawn over the image.
 
         Raises:
-            ConfigError: If a side of the image is no multiple of the stride.
+            ConfigError: If a side of the image is no multiple of the stride, or not one that the encoder takes.
         """
         height, width = pixels.shape[2:]
         if height % self.stride or width % self.stride:
             raise ConfigError(f"pixels are {height} x {width}; {self.config.name} needs multiples of {self.stride}")
+        if self.only_size not in (None, height) or self.only_size not in (None, width):
+            only = f"{self.only_size} x {self.only_size}"
+            raise ConfigError(f"pixels are {height} x {width}; {self.config.name} takes {only} alone")
         return self.features(pixels)
 
     def features(self, pixels: Tensor) -> Features:
@@ -179,7 +188,7 @@ class Encoder(nn.Module):
                     if name in weights and weights[name].shape != ours[our].shape
                 ],
             ),
-            *_listed("unknown", [name for name in weights if name not in names and not name.startswith(CLASSIFIER)]),
+            *_listed("unknown", [name for name in weights if name not in names and not name.startswith(self.left_out)]),
         ]
         if problems:
             raise ConfigError(f"these are not pretrained weights for {self.config.name}: {'; '.join(problems)}")

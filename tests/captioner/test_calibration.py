@@ -10,7 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from captioner.calibration import Calibration, CaptionCalibration, WordCalibration, log_odds, logistic, word_features
+from captioner.calibration import (
+    Calibration,
+    CaptionCalibration,
+    WordCalibration,
+    caption_features,
+    log_odds,
+    logistic,
+    word_features,
+)
 from captioner.checkpoint import Checkpoint
 from captioner.config import from_dict, to_dict
 from captioner.decoding import DecodingOptions
@@ -58,8 +66,26 @@ def test_confidence_never_falls_as_probability_rises(log_probs: list[float], dat
     tokens = list(range(4, 4 + len(log_probs)))
     before, after = (words(word_features(tokens, values))[place] for values in (log_probs, likelier))
     assert 0 <= before <= after + 1e-12 <= 1 + 2e-12
-    captions = CaptionCalibration(weights[0], 1.0, 0.2, 0.5)
-    assert 0 <= captions(float(np.mean(log_probs))) <= captions(float(np.mean(likelier))) <= 1
+    captions = CaptionCalibration(weights[0], 1.0, 0.2, 0.5, telling_slope=weights[3])
+    assert 0 <= captions(caption_features(tokens, log_probs)) <= captions(caption_features(tokens, likelier)) <= 1
+
+
+def test_caption_features_are_what_they_say() -> None:
+    log_probs = [-0.1, -1.2, -3.0, -0.4]  # three words and the ending
+    odds = [math.log(math.exp(p) / (1 - math.exp(p))) for p in log_probs[:3]]
+    telling = (math.log(7) * odds[1] + math.log(3) * odds[2]) / (math.log(7) + math.log(3))
+    np.testing.assert_allclose(caption_features([4, 10, 6], log_probs), [-4.7 / 4, telling], atol=1e-12)
+
+
+@pytest.mark.parametrize(("tokens", "log_probs"), [([], [-0.3]), ([4], [-0.2, -0.4])])
+def test_a_caption_without_a_telling_word_has_finite_features(tokens: list[int], log_probs: list[float]) -> None:
+    np.testing.assert_allclose(caption_features(tokens, log_probs), [-0.3, -0.3])
+
+
+def test_a_calibration_of_an_earlier_version_means_what_it_did() -> None:
+    old = from_dict(CaptionCalibration, {"slope": 2.0, "bias": 4.5, "good_cider": 0.2, "review_below": 0.5})
+    log_probs = [-0.1, -1.2, -3.0, -0.4]
+    assert old(caption_features([4, 10, 6], log_probs)) == pytest.approx(1 / (1 + math.exp(2.0 * 4.7 / 4 - 4.5)))
 
 
 @pytest.mark.parametrize("value", [-2000.0, -1.5, 0.0, 0.3, 2000.0])
@@ -91,8 +117,10 @@ def test_words_that_cannot_be_calibrated_so(calibration: Calibration, changes: d
 
 
 def test_captions_that_cannot_be_calibrated_so(calibration: Calibration) -> None:
-    with pytest.raises(ConfigError, match=r"slope of a caption calibration is -1.0"):
+    with pytest.raises(ConfigError, match=r"the slope of a caption calibration is -1.0"):
         replace(calibration.caption, slope=-1.0)
+    with pytest.raises(ConfigError, match=r"the telling_slope of a caption calibration is -0.5"):
+        replace(calibration.caption, telling_slope=-0.5)
     with pytest.raises(ConfigError, match=r"review_below is 1.5; it must be between 0 and 1"):
         replace(calibration.caption, review_below=1.5)
 
@@ -112,8 +140,9 @@ def test_captions_say_how_sure_one_can_be(
             tokens = sure.tokenizer.encode(caption.text)
             expected = calibration.word(word_features(tokens, [*words, *ending]))
             assert [word.confidence for word in caption.words] == pytest.approx(expected.tolist(), abs=1e-5)
-            mean = caption.log_prob / len([*words, *ending])
-            assert caption.confidence == pytest.approx(1 / (1 + math.exp(-(2.0 * mean + 4.5))), abs=1e-5)
+            mean, telling = caption_features(tokens, [*words, *ending])
+            expected_whole = 1 / (1 + math.exp(-(2.0 * mean + 0.5 * telling + 4.5)))
+            assert caption.confidence == pytest.approx(expected_whole, abs=1e-5)
             assert caption.confidence is not None
             assert caption.needs_review == (caption.confidence < 0.4)
 

@@ -8,6 +8,7 @@ import torch
 from captioner.devices import available_devices, check_device, describe_device, find_device, share_devices
 from captioner.errors import OptionError
 from captioner.predictor import CaptionPredictor
+from captioner.runtimes.torch import TorchRuntime
 from tests.support.pictures import noise_image
 
 
@@ -114,10 +115,12 @@ def test_a_model_is_put_on_its_device_and_is_shown_photos_there(
         asked.append(name)
         return torch.device("meta")
 
-    monkeypatch.setattr("captioner.predictor.find_device", find)
+    monkeypatch.setattr("captioner.loading.find_device", find)
     predictor = CaptionPredictor.from_checkpoint(small_checkpoint_file, device="cuda:3")
     assert asked == ["cuda:3"]
-    assert predictor.device == torch.device("meta")
-    assert {tensor.device.type for tensor in (*predictor.model.parameters(), *predictor.model.buffers())} == {"meta"}
+    assert isinstance(predictor.runtime, TorchRuntime)
+    assert predictor.runtime.place == "meta"
+    model = predictor.runtime.model
+    assert {tensor.device.type for tensor in (*model.parameters(), *model.buffers())} == {"meta"}
     features = predictor.encode([noise_image(0)])
     assert features.vector.device.type == "meta"

@@ -25,6 +25,7 @@ from captioner.errors import (
 )
 from captioner.formats.jpeg import MAX_SCANS
 from captioner.images import MAX_RLE_BYTES, ImageLimits, ImageTransform, read_image
+from captioner.types import FloatArray
 
 Pixels = NDArray[np.uint8]
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
@@ -460,7 +461,7 @@ def test_threads_read_the_same_pictures() -> None:
 CONFIG = ImageConfig(size=64)
 
 
-def reference(image: Image.Image, config: ImageConfig = CONFIG) -> torch.Tensor:
+def reference(image: Image.Image, config: ImageConfig = CONFIG) -> FloatArray:
     transform = v2.Compose(
         [
             v2.Resize((config.size, config.size), antialias=True),
@@ -469,7 +470,7 @@ def reference(image: Image.Image, config: ImageConfig = CONFIG) -> torch.Tensor:
             v2.Normalize(config.mean, config.std),
         ]
     )
-    pixels: torch.Tensor = transform(image).as_subclass(torch.Tensor)
+    pixels: FloatArray = transform(image).numpy()
     return pixels
 
 
@@ -478,28 +479,28 @@ def test_transform_equals_torchvision(size: tuple[int, int]) -> None:
     image = noise(*size)
     made = ImageTransform(CONFIG)(image)
     assert made.shape == (3, 64, 64)
-    assert made.dtype == torch.float32
-    assert made.is_contiguous()
-    torch.testing.assert_close(made, reference(image), rtol=0, atol=1e-6)
+    assert made.dtype == np.float32
+    assert made.flags.c_contiguous
+    np.testing.assert_allclose(made, reference(image), rtol=0, atol=1e-6)
 
 
 def test_shrinking_a_huge_photo_in_two_steps_is_hardly_visible() -> None:
     image = smooth(2000, 1500)
     difference = ImageTransform(CONFIG)(image) - reference(image)
-    assert difference.abs().max() < 2.5 / 255 / 0.224  # two and a half grey levels
+    assert np.abs(difference).max() < 2.5 / 255 / 0.224  # two and a half grey levels
 
 
 def test_an_image_of_the_right_size_is_not_resampled() -> None:
     image = noise(64, 64)
     config = ImageConfig(size=64, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
     expected = np.asarray(image).transpose(2, 0, 1) / np.float32(255)
-    assert np.array_equal(ImageTransform(config)(image).numpy(), expected)
+    assert np.array_equal(ImageTransform(config)(image), expected)
 
 
 def test_a_batch_is_its_images() -> None:
     transform = ImageTransform(CONFIG)
     images = [noise(30, 40), noise(64, 64), noise(100, 20)]
-    assert torch.equal(transform.batch(images), torch.stack([transform(image) for image in images]))
+    assert np.array_equal(transform.batch(images), np.stack([transform(image) for image in images]))
     assert transform.batch([]).shape == (0, 3, 64, 64)
 
 

@@ -17,6 +17,7 @@ from captioner.decoding import DecodingOptions
 from captioner.errors import InvalidImageError, OptionError
 from captioner.model import CaptionModel
 from captioner.predictor import CaptionPredictor
+from captioner.runtimes.torch import TorchRuntime
 
 pytestmark = pytest.mark.slow
 
@@ -42,7 +43,7 @@ def test_a_batch_gives_what_each_picture_gives_alone(
 def test_a_prepared_picture_stands_for_its_photo(predictor: CaptionPredictor, pictures: list[Image.Image]) -> None:
     prepared = [predictor.prepare(picture) for picture in pictures]
     assert {picture.size for picture in prepared} == {(64, 64)}
-    assert torch.equal(predictor.transform.batch(prepared), predictor.transform.batch(pictures))
+    np.testing.assert_array_equal(predictor.transform.batch(prepared), predictor.transform.batch(pictures))
     assert predictor.prepare(prepared[0]) is prepared[0]
     with pytest.raises(OptionError, match="image mode"):
         predictor.prepare(pictures[0].convert("L"))
@@ -143,10 +144,12 @@ def test_a_forced_beginning_begins_every_caption(predictor: CaptionPredictor, pi
 def test_activations_are_those_of_stepping(predictor: CaptionPredictor, pictures: list[Image.Image]) -> None:
     options = DecodingOptions(beam_size=3, num_captions=3, max_length=6)
     both = predictor.captions(pictures[:2], options, activations=True)
-    decoder, tokenizer = predictor.model.decoder, predictor.tokenizer
+    assert isinstance(predictor.runtime, TorchRuntime)
+    model, tokenizer = predictor.runtime.model, predictor.tokenizer
+    decoder = model.decoder
     for picture, captions in zip(pictures, both, strict=False):
         with torch.no_grad():
-            memory = decoder.prepare(predictor.model(predictor.transform.batch([picture])))
+            memory = decoder.prepare(model(torch.from_numpy(predictor.transform.batch([picture]))))
         for caption in captions:
             assert caption.activations is not None
             state, read = decoder.begin(memory), [tokenizer.bos_id, *tokenizer.encode(caption.text)]
@@ -209,7 +212,7 @@ def test_threads_are_no_more_than_a_container_allows_unless_told(
     small_checkpoint_file: Path, monkeypatch: pytest.MonkeyPatch, given: int | None, cpus: int, expected: int
 ) -> None:
     before = torch.get_num_threads()
-    monkeypatch.setattr("captioner.predictor.available_cpus", lambda: cpus)
+    monkeypatch.setattr("captioner.runtimes.torch.available_cpus", lambda: cpus)
     try:
         torch.set_num_threads(3)
         CaptionPredictor.from_checkpoint(small_checkpoint_file, threads=given)

@@ -1,4 +1,4 @@
-"""Hostile files and requests at the real server: never a 500, never a hang. benchmarks/fuzz.py throws many more."""
+"""Hostile files and requests at the real server: never a 500, never a hang. `benchmarks fuzz` throws many more."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from benchmarks.fuzz import ALLOWED_5XX, bombard, is_failure, judge, lives, main
-from benchmarks.hostile import PATHS, Shot, mutate, seeds, shot
+from benchmarks.__main__ import main
+from benchmarks.commands.fuzz import ALLOWED_5XX, bombard, is_failure, judge, lives
+from benchmarks.service.hostile import PATHS, Shot, mutate, seeds, shot
 from captioner.types import Caption
 from service import Settings, create_app
 from service.app import add_observability
@@ -50,14 +51,14 @@ def test_a_service_that_fails_is_found_out(
     with serve(create_app(Failing(), settings)) as url:
         report = bombard(url, range(0, 200, 2), timeout=TIMEOUT)
         first = report.failures[0][0]
-        assert main(["--url", url, "--only", str(first)]) == 1
+        assert main(["fuzz", "--url", url, "--only", str(first)]) == 1
     assert {outcome for _, _, outcome in report.failures} == {"500"}
     assert f"FAILURE: shot {first} (file: " in capsys.readouterr().out
 
 
 def test_the_command_fires_and_counts(app: Flask, serve: Serve, capsys: pytest.CaptureFixture[str]) -> None:
     with serve(app) as url:
-        assert main(["--url", url, "--count", "20", "--seed", "3"]) == 0
+        assert main(["fuzz", "--url", url, "--count", "20", "--seed", "3"]) == 0
     out = capsys.readouterr().out
     assert "20 shots in " in out
     assert "0 failures; the service lives" in out

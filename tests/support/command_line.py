@@ -2,11 +2,9 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
 
 from captioner.decoding import DecodingOptions
@@ -21,15 +19,15 @@ class FakePredictor:
 
     def __init__(self) -> None:
         self.attention: Any = np.array([[[0.5, 0.25, 0.25]] * 2, [[0, 0, 0], [0, 1, 0]]], np.float32)  # [2, 2, 3]
-        self.model = SimpleNamespace(decoder=SimpleNamespace(attends=True))
+        self.attends = True
         self.batches: list[int] = []
         self.options: list[DecodingOptions] = []
         self.checkpoint: Path | None = None
-        self.device = torch.device("cpu")
+        self.place = "cpu (1 thread)"
 
     def from_checkpoint(self, path: Path | None, device: str) -> "FakePredictor":
         self.checkpoint = path
-        self.device = torch.device("cpu" if device == "auto" else device)
+        self.place = "cpu (1 thread)" if device == "auto" else device
         return self
 
     def captions(

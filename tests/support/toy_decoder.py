@@ -4,11 +4,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from captioner.decoding import DecodingOptions, SpecialTokens, search
-from captioner.types import DecoderStep, Features, Hypothesis
+from captioner.types import FloatArray, Hypothesis, IntArray, ScoredStep
 
 PAD, BOS, EOS, UNK, *_ = range(5)
 SPECIAL = SpecialTokens(BOS, EOS, banned=(PAD, BOS, UNK))
@@ -21,13 +19,10 @@ Tokens = tuple[int, ...]
 class ToyState:
     """A row's history as one number."""
 
-    history: Tensor
+    history: IntArray
 
-    def select(self, rows: Tensor) -> "ToyState":
+    def select(self, rows: IntArray) -> "ToyState":
         return ToyState(self.history[rows])
-
-    def detach(self) -> "ToyState":
-        return self
 
 
 class ToyDecoder:
@@ -36,49 +31,43 @@ class ToyDecoder:
     Its attention tells which history was looked at.
     """
 
-    device = torch.device("cpu")
-
     def __init__(self) -> None:
         self.steps = 0
 
-    def prepare(self, features: Features) -> Tensor:
-        return features.vector
+    def begin(self, memory: FloatArray, rows_per_image: int = 1) -> ToyState:
+        return ToyState(np.zeros(len(memory) * rows_per_image, dtype=np.int64))
 
-    def begin(self, memory: Tensor, rows_per_image: int = 1) -> ToyState:
-        return ToyState(torch.zeros(len(memory) * rows_per_image, dtype=torch.long))
-
-    def step(self, tokens: Tensor, memory: Tensor, state: ToyState) -> DecoderStep[ToyState]:
+    def step(self, tokens: IntArray, memory: FloatArray, state: ToyState) -> ScoredStep[ToyState]:
         self.steps += 1
-        history = next_history(state.history, tokens, memory.shape[2])
-        image = torch.arange(len(tokens)) // (len(tokens) // len(memory))
-        attention = torch.nn.functional.one_hot(history, STATES).float()
-        return DecoderStep(memory[image, history], attention, ToyState(history))
+        history = (state.history * memory.shape[2] + tokens + 1) % STATES
+        image = np.arange(len(tokens)) // (len(tokens) // len(memory))
+        attention = np.zeros((len(tokens), STATES), dtype=np.float32)
+        attention[np.arange(len(tokens)), history] = 1
+        return ScoredStep(log_softmax(memory[image, history]), attention, ToyState(history))
 
 
-def next_history(history: Tensor, token: Tensor | int, vocabulary: int) -> Tensor:
-    return (history * vocabulary + token + 1) % STATES
+def log_softmax(logits: FloatArray) -> FloatArray:
+    scaled = logits - logits.max(axis=-1, keepdims=True)
+    log_probs: FloatArray = scaled - np.log(np.exp(scaled).sum(axis=-1, keepdims=True))
+    return log_probs
 
 
-def table(images: int, vocabulary: int, seed: int, spread: float = 2) -> Tensor:
+def table(images: int, vocabulary: int, seed: int, spread: float = 2) -> FloatArray:
     """Return a toy's memory of so many images."""
-    return spread * torch.randn(images, STATES, vocabulary, generator=torch.Generator().manual_seed(seed))
+    numbers = np.random.default_rng(seed).standard_normal((images, STATES, vocabulary), dtype=np.float32)
+    return np.float32(spread) * numbers
 
 
-def run(memory: Tensor, options: DecodingOptions, beginning: Sequence[int] = ()) -> list[list[Hypothesis]]:
-    """Search with a toy, on one thread: such tiny steps only lose by a second one."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        return search(ToyDecoder(), memory, len(memory), SPECIAL, options, beginning)
-    finally:
-        torch.set_num_threads(threads)
+def run(memory: FloatArray, options: DecodingOptions, beginning: Sequence[int] = ()) -> list[list[Hypothesis]]:
+    """Search with a toy."""
+    return search(ToyDecoder(), memory, len(memory), SPECIAL, options, beginning)
 
 
 class Reader:
     """One image, read by hand."""
 
-    def __init__(self, memory: Tensor) -> None:
-        logits = memory.double().numpy()  # of one image, by history and token
+    def __init__(self, memory: FloatArray) -> None:
+        logits = memory.astype(np.float64)  # of one image, by history and token
         self.log_probs = (logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)).tolist()
         self.vocabulary = memory.shape[1]
 

@@ -4,16 +4,31 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from captioner.config import to_dict
+from captioner.encoders import build_encoder
 from captioner.errors import ConfigError, OptionError
+from captioner.model import CaptionModel
 from captioner.tokenizers import TOKENIZERS
 from training.concepts.recipe import ConceptRecipe
 from training.language.recipe import LanguageRecipe
 from training.recipe import Recipe, TokenizerRecipe, load_recipe, read_recipe
+from training.stages.plan import plan
+from training.stages.recipe import StagesRecipe
 
 FOLDER = Path(__file__).parents[2] / "training" / "recipes"
-SHIPPED: dict[str, type[Any]] = {"austen": LanguageRecipe, "flickr8k": Recipe, "flickr8k-concepts": ConceptRecipe}
+SHIPPED: dict[str, type[Any]] = {
+    "austen": LanguageRecipe,
+    "classic": Recipe,
+    "coco": Recipe,
+    "coco-all": StagesRecipe,
+    "coco-concepts": ConceptRecipe,
+    "flickr8k": Recipe,
+    "flickr8k-all": StagesRecipe,
+    "flickr8k-concepts": ConceptRecipe,
+    "show-attend-tell": Recipe,
+}
 
 
 @pytest.fixture
@@ -25,6 +40,53 @@ def recipe_file() -> Path:
 def test_shipped_recipes_load(name: str) -> None:
     recipe = read_recipe(SHIPPED[name], FOLDER / f"{name}.toml")
     assert recipe.run_dir == Path("runs") / name
+
+
+@pytest.mark.parametrize("name", [name for name, kind in SHIPPED.items() if kind is Recipe])
+def test_shipped_recipes_build(name: str) -> None:
+    """The model, and the stages that learn in its phases, but no weights."""
+    recipe = read_recipe(Recipe, FOLDER / f"{name}.toml")
+    with torch.device("meta"):
+        model = CaptionModel(recipe.model, 100)
+    for phase in recipe.training.phases:
+        model.encoder.fine_tune(phase.encoder_stage or None)
+    size = recipe.model.image.size
+    features = model(torch.empty(2, 3, size, size, device="meta"))
+    assert (features.grid is not None) == (recipe.model.encoder.outputs != "vector")
+    assert (recipe.decoding.beam_size, recipe.decoding.max_length) == (5, 20)
+
+
+@pytest.mark.parametrize("name", [name for name, kind in SHIPPED.items() if kind is ConceptRecipe])
+def test_encoders_of_shipped_recipes_build(name: str) -> None:
+    recipe = read_recipe(ConceptRecipe, FOLDER / f"{name}.toml")
+    with torch.device("meta"):
+        encoder = build_encoder(recipe.encoder)
+    encoder.fine_tune(recipe.training.encoder_stage)
+    captions: Recipe = read_recipe(Recipe, FOLDER / f"{name.removesuffix('-concepts')}.toml")
+    assert captions.model.encoder.name == recipe.encoder.name
+    assert captions.model.encoder.padding == recipe.encoder.padding
+    assert captions.encoder_weights == f"{recipe.run_dir}/best.safetensors"
+
+
+@pytest.mark.parametrize("name", [name for name, kind in SHIPPED.items() if kind is StagesRecipe])
+def test_stages_of_shipped_recipes_are_ready(name: str) -> None:
+    stages = plan(FOLDER / f"{name}.toml", ["data.root=there"])
+    assert [stage.recipe.command for stage in stages] == ["fit-concepts", "fit", "quantize", "calibrate"]
+    assert {stage.read().data.root for stage in stages if stage.file} == {"there"}
+    assert stages[1].read().encoder_weights == str(stages[0].made)
+
+
+def test_classic_and_show_attend_tell_are_the_papers() -> None:
+    classic, attending = (load_recipe(FOLDER / f"{name}.toml") for name in ("classic", "show-attend-tell"))
+    with torch.device("meta"):
+        seen = [CaptionModel(one.model, 9)(torch.empty(1, 3, 224, 224, device="meta")) for one in (classic, attending)]
+    assert seen[0].vector.shape == (1, 4096)
+    assert (seen[1].rows, seen[1].cols) == (14, 14)
+    assert seen[1].require_grid().shape == (1, 196, 512)
+    assert classic.training.phases[1].encoder_stage == "block4"
+    assert (classic.model.decoder.name, classic.model.decoder.condition) == ("conditioned", "every_step")
+    assert (attending.model.decoder.name, attending.model.decoder.condition) == ("soft_attention", "initial_state")
+    assert attending.training.phases[0].attention_penalty == 1
 
 
 def test_overrides_replace_values(recipe_file: Path) -> None:

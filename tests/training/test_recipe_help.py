@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from captioner.checkpoint import Checkpoint, read_header, save_checkpoint
+from captioner.checkpoint import SHIPPED, Checkpoint, read_header, save_checkpoint
 from captioner.config import DecoderConfig, ModelConfig, from_dict, to_dict
 from captioner.errors import ConfigError
 from captioner.model import CaptionModel
@@ -16,12 +16,14 @@ from training.concepts.recipe import ConceptRecipe
 from training.language.recipe import LanguageRecipe
 from training.recipe import Recipe, load_recipe, read_recipe
 from training.runs.folder import RunFolder
+from training.stages.recipe import StagesRecipe
 
 FOLDER = Path(__file__).parents[2] / "training" / "recipes"
 KINDS: dict[str, tuple[type[Any], str]] = {
     "austen": (LanguageRecipe, "fit-text"),
     "flickr8k": (Recipe, "fit"),
     "flickr8k-concepts": (ConceptRecipe, "fit-concepts"),
+    "flickr8k-all": (StagesRecipe, "all"),
 }
 DATA = """
 name = "mine"
@@ -103,14 +105,16 @@ def without_dropout(model: ModelConfig) -> ModelConfig:
 
 
 @pytest.mark.parametrize("weights", [[], ["encoder_weights="]])
-def test_the_shipped_model_can_be_grown_by_the_shipped_recipe(weights: list[str]) -> None:
-    """The command of docs/training.md; the recipe's file describes a single member, and the shipped model has two."""
-    file = FOLDER / "flickr8k.toml"
-    start = FOLDER.parents[1] / "captioner" / "flickr8k.safetensors"
-    alone, grown = load_recipe(file), load_recipe(file, [f"start_from={start}", *weights])
-    shipped = from_dict(ModelConfig, read_header(start)["config"])
-    assert shipped.decoder.members > 1 == alone.model.decoder.members
-    assert without_dropout(grown.model) == without_dropout(shipped)
+@pytest.mark.parametrize("start", ["shipped", "other"])
+def test_any_model_can_be_grown_by_the_shipped_recipe(
+    weights: list[str], start: str, small_checkpoint_file: Path
+) -> None:
+    """The command of docs/training.md; what the recipe's file says of its model gives way to that of the checkpoint."""
+    recipe, file = FOLDER / "flickr8k.toml", SHIPPED if start == "shipped" else small_checkpoint_file
+    alone, grown = load_recipe(recipe), load_recipe(recipe, [f"start_from={file}", *weights])
+    begun = from_dict(ModelConfig, read_header(file)["config"])
+    assert start == "shipped" or without_dropout(begun) != without_dropout(alone.model)
+    assert without_dropout(grown.model) == without_dropout(begun)
     assert grown.model.decoder.dropout == alone.model.decoder.dropout
     assert (grown.encoder_weights, grown.training, grown.data) == ("", alone.training, alone.data)
 

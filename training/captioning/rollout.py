@@ -10,6 +10,7 @@ from torch import Tensor
 
 from captioner.decoders import Decoder
 from captioner.decoding import DecodingOptions, SpecialTokens, search
+from captioner.runtimes.torch import TorchSteps
 from captioner.types import Features
 from training.inputs.chance import draw
 from training.losses import IMPOSSIBLE
@@ -79,7 +80,7 @@ class Writer:
         """
         options = DecodingOptions(beam_size=each, num_captions=each, max_length=self.max_length)
         with self._without_dropout():
-            found = search(self.decoder, self.decoder.prepare(features), images, self.special, options)
+            found = search(TorchSteps(self.decoder), self.decoder.prepare(features), images, self.special, options)
         rows = [hypotheses[min(row, len(hypotheses) - 1)].tokens for hypotheses in found for row in range(each)]
         return self._read(rows, memory, each)
 

@@ -81,7 +81,9 @@ class CaptionTask(Task[list[Batch]]):
         self.modules = {"model": self.model, **({"average": self.average} if self.average else {})}
         low_precision = uses_bfloat16(training.precision, world.device)
         cache = Path(recipe.cache).expanduser()
-        self.sources = Sources(bench.images, bench.val_images, self.model, cache, low_precision)
+        self.sources = Sources(
+            bench.images, bench.val_images, self.model, cache, low_precision, recipe.data.augmentation
+        )
         self.batches = CaptionBatches(
             bench.images,
             bench.tokenizer,

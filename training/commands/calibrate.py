@@ -58,12 +58,20 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="C",
         help="a caption is good if its CIDEr, from 0 to 10, is at least this; default: %(default)s",
     )
-    parser.add_argument(
+    threshold = parser.add_mutually_exclusive_group()
+    threshold.add_argument(
+        "--review-share",
+        type=float,
+        default=DEFAULTS.review_share,
+        metavar="S",
+        help="at most this share of these photos' captions need review, those of the lowest confidence; "
+        "default: %(default)s",
+    )
+    threshold.add_argument(
         "--review-below",
         type=float,
-        default=DEFAULTS.review_below,
         metavar="P",
-        help="captions need review if they are good with a lower probability than this; default: %(default)s",
+        help="in its place: captions need review if they are good with a lower probability than this",
     )
     parser.add_argument("--json", type=file_to_write, metavar="OUT", help="also write what was found there")
     parser.add_argument("--plot", type=png_file, metavar="OUT.png", help="also draw it")
@@ -73,7 +81,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Calibrate a checkpoint and print how well that holds; return the exit status."""
     options = decoding_options(arguments)
-    standards = Standards(arguments.agreement, arguments.good_cider, arguments.review_below)
+    standards = Standards(arguments.agreement, arguments.good_cider, arguments.review_share, arguments.review_below)
     images = load_captioned_images(
         arguments.annotations, arguments.images, arguments.split, unreadable=arguments.unreadable
     )
@@ -99,7 +107,8 @@ def run(arguments: Namespace) -> int:
 
 def _lines(found: Study) -> Iterator[str]:
     measured, standards = found.measured, found.standards
-    yield f"fitted to {found.fitted_photos} photos, measured on {measured.photos} others"
+    yield f"written: fitted to all {found.fitted_photos} photos"
+    yield f"measured: such a fit to {found.half_photos} of them, on the {measured.photos} others"
     yield ""
     yield f"words: right if {standards.agreement} references have them, or all if there are fewer"
     yield f"  expected calibration error  {measured.word_error:.4f}"
@@ -110,6 +119,8 @@ def _lines(found: Study) -> Iterator[str]:
     yield ""
     yield f"captions: good if their CIDEr is at least {100 * standards.good_cider:g}, else poor"
     yield f"  expected calibration error  {measured.caption_error:.4f}"
+    if measured.caption_auroc is not None:
+        yield f"  AUROC, good against poor    {measured.caption_auroc:.4f}"
     yield from _reliability_lines(measured.captions)
     confident, doubtful = measured.confident_cider, measured.doubtful_cider
     yield f"  CIDEr {confident:.1f} in the more confident half, {doubtful:.1f} in the other"
@@ -128,9 +139,10 @@ def _reliability_lines(table: Sequence[Bin]) -> Iterator[str]:
 
 
 def _review_lines(found: Study) -> Iterator[str]:
-    measured, threshold = found.measured, found.standards.review_below
-    meaning = "more likely poor than good" if threshold == 0.5 else f"good with less than {threshold:.0%} probability"
-    yield f"needs review below {threshold:g}, that is {meaning}: {measured.flagged:.0%} of the captions"
+    measured, threshold = found.measured, found.calibration.caption.review_below
+    yield f"needs review below a confidence of {threshold:.3f}; measured, {measured.flagged:.1%} of the captions"
+    if measured.caught is not None:
+        yield f"  of the poor   {measured.caught:.1%} need review"
     for name, cider, poor in (
         ("of those", measured.flagged_cider, measured.flagged_poor),
         ("of the others", measured.kept_cider, measured.kept_poor),

@@ -40,6 +40,11 @@ def run_from(arguments: Namespace, command: str, kind: type[AnyRecipe], world: W
         run = resume(arguments.resume, kind, world)
     else:
         run = start_or_restart(read_recipe(kind, arguments.recipe, arguments.set), world)
+    return learn(run, command, world)
+
+
+def learn(run: Run[Any], command: str, world: World) -> int:
+    """Say what a run is about, train, and say what came of it; return the exit status."""
     if world.leads:
         say(overview_text(run.overview()))
         for remark in run.remarks():

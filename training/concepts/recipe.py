@@ -60,7 +60,7 @@ class ConceptRecipe:
     Attributes:
         name: The encoder's name, and the name of the run's folder.
         data: Which photos and captions; its ``max_tokens``, ``mirror`` and ``augmented`` are of no concern here, where
-            photos are augmented anew each time.
+            photos are augmented anew each time, as ``augmentation`` says.
         version: The encoder's version.
         seed: Of weights, data order and augmentation.
         runs: Folder in which the run's own folder is made.

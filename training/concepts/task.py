@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from captioner.encoders import ENCODERS
+from captioner.encoders import build_encoder
 from captioner.tokenizers import TOKENIZERS, Tokenizer
 from training.captioning.batches import Batch, CaptionBatches
 from training.concepts.network import ConceptModel, ConceptNetwork, save_concepts
@@ -67,7 +67,7 @@ def set_up_concepts(recipe: ConceptRecipe) -> ConceptBench:
     tokenizer = TOKENIZERS[recipe.tokenizer].learn(captions, min_count=1)
     words = choose_words(images, tokenizer.split, recipe.words)
     torch.manual_seed(recipe.seed)
-    encoder = ENCODERS[recipe.encoder.name](recipe.encoder)
+    encoder = build_encoder(recipe.encoder)
     weights = start_encoder(encoder, recipe.encoder.name, recipe.encoder_weights, images, recipe.image)
     if not recipe.training.freeze_norms:
         make_norms_fit(encoder, images, recipe.image)
@@ -120,7 +120,7 @@ class ConceptTask(Task[Batch]):
         self.modules = {"network": self.network, "average": self.average}
         paths = [image.path for image in bench.images]
         store = store_photos(paths, round(recipe.image.size * MARGIN), Path(recipe.cache).expanduser())
-        self.source = AugmentedSource(store, recipe.image)
+        self.source = AugmentedSource(store, recipe.image, recipe.data.augmentation, world.device)
         self.batches = CaptionBatches(
             bench.images,
             bench.tokenizer,
@@ -190,7 +190,7 @@ class ConceptTask(Task[Batch]):
     def overview(self) -> list[tuple[str, str]]:
         """Return what is learnt from, and with what."""
         recipe, network = self.recipe, self.network
-        weights = weights_name(recipe.encoder_weights)
+        weights = weights_name(recipe.encoder.name, recipe.encoder_weights)
         return [
             *data_rows(self.bench.images, self.bench.val_images),
             ("concepts", f"{len(self.bench.words):,} words"),

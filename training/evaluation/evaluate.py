@@ -12,6 +12,7 @@ from captioner.types import Caption, Features
 from training.data import CaptionedImage
 from training.evaluation.bootstrap import Bootstrap, score_intervals
 from training.evaluation.diversity import Wording, wording
+from training.evaluation.examples import make_examples
 from training.evaluation.metrics import (
     ALWAYS_ZERO,
     MetricReport,
@@ -19,6 +20,7 @@ from training.evaluation.metrics import (
     score_captions,
     tokenize_captions,
 )
+from training.evaluation.reliability import Trust, trust
 from training.inputs.photos import read_photo
 
 
@@ -65,6 +67,7 @@ class Evaluation:
         wording: What the captions look like as text.
         human_wording: What the references look like as text.
         bootstrap: How the intervals are found.
+        trust: How far the confidences hold, if the model has any.
         further: Further scores by their names, as fractions: METEOR, SPICE.
         notes: Sentences about what was not measured, and about what the scores cannot show.
     """
@@ -77,6 +80,7 @@ class Evaluation:
     wording: Wording
     human_wording: Wording
     bootstrap: Bootstrap = field(default_factory=Bootstrap)
+    trust: Trust | None = None
     further: Mapping[str, float] = field(default_factory=dict)
     notes: Sequence[str] = ()
 
@@ -112,6 +116,7 @@ class Evaluation:
             "protocol": self.protocol(),
             "wording": self.wording.to_dict(),
             "human_wording": self.human_wording.to_dict(),
+            "trust": None if self.trust is None else asdict(self.trust),
             "notes": list(self.notes),
             "captions": [self._caption_to_dict(row) for row in range(len(self.images))],
         }
@@ -155,18 +160,30 @@ def evaluate(
     if not any(caption.text for caption in captions):
         notes.append(f"All captions are empty: {predictor.info.name} says nothing of any photo.")
     truths, guesses, _ = tokenize_captions(candidates(images, captions), references(images))
-    info = predictor.info
+    info, report = predictor.info, score(images, captions)
     return Evaluation(
         images=images,
         captions=captions,
-        report=score(images, captions),
+        report=report,
         options=options,
         model=f"{info.name} {info.version}",
         wording=wording([texts[0] for texts in guesses.values()], known),
         human_wording=wording([text for texts in truths.values() for text in texts], known),
         bootstrap=bootstrap or Bootstrap(),
+        trust=_trust(predictor, images, captions, report),
         notes=notes,
     )
+
+
+def _trust(
+    predictor: CaptionPredictor, images: Sequence[CaptionedImage], captions: Sequence[Caption], report: MetricReport
+) -> Trust | None:
+    """Measure the confidences, which only a model that is calibrated has, and only words can be right or wrong."""
+    calibration, tokenizer = predictor.calibration, predictor.tokenizer
+    if calibration is None or tokenizer.name != "word":
+        return None
+    cider = [report.per_image_cider[image.image_id] for image in images]
+    return trust(calibration, make_examples(images, captions, cider, tokenizer, calibration.word.agreement))
 
 
 def candidates(images: Sequence[CaptionedImage], captions: Sequence[Caption]) -> dict[int, str]:

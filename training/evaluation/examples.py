@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from captioner.calibration import word_features
+from captioner.calibration import caption_features, word_features
 from captioner.tokenizers import Tokenizer
 from captioner.types import Caption
 from training.data import CaptionedImage
@@ -24,14 +24,14 @@ class Examples:
         photo: ``[W]``, the row of each word's photo.
         features: ``[W, 4]``, as ``captioner.calibration.FEATURES`` names them.
         right: ``[W]``, 1 for a word that is right, else 0.
-        mean_log_prob: ``[I]``, of each caption, per token.
+        caption_features: ``[I, 2]``, as ``captioner.calibration.CAPTION_FEATURES`` names them.
         cider: ``[I]``, CIDEr-D of each caption.
     """
 
     photo: NDArray[np.intp]
     features: Array
     right: Array
-    mean_log_prob: Array
+    caption_features: Array
     cider: Array
 
     def of(self, photos: NDArray[np.bool_]) -> "Examples":
@@ -42,7 +42,7 @@ class Examples:
             rows[self.photo[words]],
             self.features[words],
             self.right[words],
-            self.mean_log_prob[photos],
+            self.caption_features[photos],
             self.cider[photos],
         )
 
@@ -81,7 +81,7 @@ def make_examples(
         tokenizer: The model's.
         agreement: How many references must have a right word.
     """
-    photo, features, right, means = [], [], [], []
+    photo, features, right, whole = [], [], [], []
     for row, (image, caption) in enumerate(zip(images, captions, strict=True)):
         words = [word.text for word in caption.words]
         log_probs = _token_log_probs(caption)
@@ -90,12 +90,12 @@ def make_examples(
         photo += [row] * len(words)
         features.append(word_features(tokens, log_probs))
         right += right_words(words, references, agreement)
-        means.append(sum(log_probs) / len(log_probs))
+        whole.append(caption_features(tokens, log_probs))
     return Examples(
         np.array(photo, dtype=np.intp),
         np.concatenate(features),
         np.array(right, dtype=np.float64),
-        np.array(means),
+        np.array(whole),
         np.array(cider, dtype=np.float64),
     )
 

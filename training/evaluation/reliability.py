@@ -109,6 +109,27 @@ def halves(confidences: Array, cider: Array) -> tuple[float, float]:
     return float(cider[order[:middle]].mean()), float(cider[order[middle:]].mean())
 
 
+def auroc(confidences: Array, good: Array) -> float | None:
+    """Return how likely a good caption has a higher confidence than a poor one; ties count half.
+
+    That is the area under the curve of caught against falsely alarmed (Hanley and McNeil 1982), by the mean rank of the
+    good ones.
+
+    Args:
+        confidences: ``[I]``.
+        good: ``[I]`` zeros and ones.
+
+    Returns:
+        0.5 for confidences that tell nothing, 1 for those that tell all; ``None`` if all captions are alike.
+    """
+    _, places, counts = np.unique(confidences, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[places]
+    hits, misses = float(good.sum()), float((1 - good).sum())
+    if not hits or not misses:
+        return None
+    return float((ranks @ good - hits * (hits + 1) / 2) / (hits * misses))
+
+
 ODDS = FEATURES.index("log_odds")
 
 
@@ -123,11 +144,13 @@ class Measured:
         temperature_word_error: That of temperature scaling alone.
         words: Word confidence against the share of right words.
         caption_error: Expected calibration error of caption confidence.
+        caption_auroc: How likely a good caption has a higher confidence than a poor one.
         captions: Caption confidence against the share of good captions.
         risks: Mean CIDEr and share of poor captions when only the most confident are kept.
         confident_cider: Mean CIDEr, times 100, of the most confident half of the photos.
         doubtful_cider: That of the other half.
         flagged: Share of captions that need review.
+        caught: Share of the poor captions that need review.
         flagged_cider: Their mean CIDEr, times 100.
         kept_cider: That of the others.
         flagged_poor: Share of poor captions among those that need review.
@@ -140,11 +163,13 @@ class Measured:
     temperature_word_error: float
     words: list[Bin]
     caption_error: float
+    caption_auroc: float | None
     captions: list[Bin]
     risks: list[Risk]
     confident_cider: float
     doubtful_cider: float
     flagged: float
+    caught: float | None
     flagged_cider: float | None
     kept_cider: float | None
     flagged_poor: float | None
@@ -165,7 +190,7 @@ def measure(calibration: Calibration, examples: Examples, inverse_temperature: f
     """
     odds = examples.features[:, ODDS]
     words = reliability(calibration.word(examples.features), examples.right)
-    sure = np.array([calibration.caption(mean) for mean in examples.mean_log_prob])
+    sure = np.array([calibration.caption(features) for features in examples.caption_features])
     cider = 100 * examples.cider
     good = (examples.cider >= calibration.caption.good_cider).astype(np.float64)
     captions = reliability(sure, good)
@@ -178,16 +203,48 @@ def measure(calibration: Calibration, examples: Examples, inverse_temperature: f
         temperature_word_error=calibration_error(reliability(probability(inverse_temperature * odds), examples.right)),
         words=words,
         caption_error=calibration_error(captions),
+        caption_auroc=auroc(sure, good),
         captions=captions,
         risks=risk_coverage(sure, cider, good),
         confident_cider=confident,
         doubtful_cider=doubtful,
         flagged=float(flagged.mean()),
+        caught=_mean(flagged[good == 0].astype(np.float64)),
         flagged_cider=_mean(cider[flagged]),
         kept_cider=_mean(cider[~flagged]),
         flagged_poor=_mean(1 - good[flagged]),
         kept_poor=_mean(1 - good[~flagged]),
     )
+
+
+@dataclass(frozen=True)
+class Trust:
+    """How far a calibrated model's confidences hold on photos that may have been none of those it was fitted to.
+
+    Attributes:
+        good_cider: A caption is good if its CIDEr-D, between 0 and 10, is at least this.
+        poor: Share of the captions that are not.
+        auroc: How likely a good caption has a higher confidence than a poor one.
+        caught: Share of the poor captions that need review.
+        flagged: Share of all captions that do.
+        caption_error: Expected calibration error of caption confidence.
+        word_error: That of word confidence.
+    """
+
+    good_cider: float
+    poor: float
+    auroc: float | None
+    caught: float | None
+    flagged: float
+    caption_error: float
+    word_error: float
+
+
+def trust(calibration: Calibration, examples: Examples) -> Trust:
+    """Measure how far confidences hold, by the standards that the calibration was fitted to."""
+    found, least = measure(calibration, examples, inverse_temperature=1.0), calibration.caption.good_cider
+    poor = float((examples.cider < least).mean())
+    return Trust(least, poor, found.caption_auroc, found.caught, found.flagged, found.caption_error, found.word_error)
 
 
 def _mean(values: Array) -> float | None:

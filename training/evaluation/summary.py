@@ -28,7 +28,7 @@ def summary(evaluation: Evaluation) -> str:
             "",
             f"{'captions':34} {'model':>8} {'people':>8}",
             *(f"{name:34} {ours:>8} {theirs:>8}" for name, ours, theirs in wording_rows(evaluation)),
-            *_review_lines(evaluation),
+            *_trust_lines(evaluation),
             "",
             "Scores times 100, measured with",
             *protocol,
@@ -62,9 +62,26 @@ def _share(wording: Wording, name: str) -> str:
     return f"{100 * getattr(wording, name):.1f} %"
 
 
-def _review_lines(evaluation: Evaluation) -> list[str]:
-    flags = [caption.needs_review for caption in evaluation.captions if caption.needs_review is not None]
-    return [f"{'that need review':34} {100 * sum(flags) / len(flags):6.1f} %"] if flags else []
+def _trust_lines(evaluation: Evaluation) -> Iterator[str]:
+    found = evaluation.trust
+    if found is None:
+        return
+    shares = {
+        f"poor (CIDEr below {100 * found.good_cider:g})": found.poor,
+        "that need review": found.flagged,
+        "of the poor ones": found.caught,
+    }
+    yield ""
+    yield "confidence"
+    for name, share in shares.items():
+        yield f"{name:34} " + ("     -" if share is None else f"{100 * share:6.1f} %")
+    numbers = {
+        "AUROC, good against poor": found.auroc,
+        "calibration error of captions": found.caption_error,
+        "calibration error of words": found.word_error,
+    }
+    for name, number in numbers.items():
+        yield f"{name:34} " + ("     -" if number is None else f"{number:6.3f}")
 
 
 def protocol_rows(evaluation: Evaluation) -> list[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""Pretrained weights of encoders, from a file or from torchvision's own download."""
+"""Pretrained weights of encoders, from a file or from torchvision's or timm's own download."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ from torchvision.models import get_model_weights
 
 from captioner.checkpoint import looks_pickled
 from captioner.config import ImageConfig
-from captioner.encoders import Encoder
+from captioner.encoders import TIMM, Encoder, timm_networks
 from captioner.errors import ConfigError
 from training.data import CaptionedImage
 from training.initial.batch_norms import measure_norms
@@ -23,15 +23,16 @@ RANDOM = "random"  # what a recipe says in place of a file
 
 
 def pretrained_weights(name: str, path: str) -> dict[str, Tensor]:
-    """Read an encoder's pretrained weights from a file, or let torchvision download its own.
+    """Read an encoder's pretrained weights from a file, or let torchvision, or timm of its networks, download its own.
 
     Args:
         name: Of the encoder.
         path: A ``.safetensors`` file, or a ``.pth`` or ``.pt`` file of which nothing but tensors is ever unpickled;
-            empty downloads what torchvision deems its best weights, into its own cache.
+            empty downloads what torchvision deems its best weights, or timm those of the name's tag or its first ones,
+            into their own caches.
 
     Returns:
-        Weights under torchvision's names, those of floating point as float32 on the CPU.
+        Weights under torchvision's or timm's names, those of floating point as float32 on the CPU.
 
     Raises:
         ConfigError: If the file cannot be read or holds anything but named tensors, or there is nothing to download.
@@ -60,6 +61,9 @@ def weights_provenance(path: str) -> dict[str, Any]:
 
 
 def _download(name: str) -> Mapping[str, Tensor]:
+    if name.startswith(TIMM):
+        timms: Mapping[str, Tensor] = timm_networks().downloaded(name)
+        return timms
     try:
         choices = get_model_weights(name)
     except ValueError:
@@ -119,9 +123,9 @@ def start_encoder(
     Args:
         encoder: What starts.
         name: Its name.
-        weights: The recipe's ``encoder_weights``: a file; empty for torchvision's own; or "random", which keeps the
-            weights that the encoder was made with and measures the statistics of its batch norms: with fresh ones,
-            deep networks answer nearly the same to every photo.
+        weights: The recipe's ``encoder_weights``: a file; empty for torchvision's or timm's own; or "random", which
+            keeps the weights that the encoder was made with and measures the statistics of its batch norms: with fresh
+            ones, deep networks answer nearly the same to every photo.
         images: What is learnt from; "random" looks at up to 512 of these photos.
         config: How an image becomes pixels.
 

@@ -4,10 +4,11 @@ import hashlib
 import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -19,10 +20,12 @@ from torch import Tensor
 from torchvision.transforms import v2
 from tqdm import tqdm
 
-from captioner.config import ImageConfig
+from captioner.config import STRICT, ImageConfig
+from captioner.cpus import available_cpus
 from captioner.errors import ImageError
 from captioner.files import move
 from captioner.images import ImageTransform, read_image
+from captioner.ranges import Range, check_ranges
 from training.errors import DataError
 
 
@@ -84,9 +87,8 @@ class PlainPhotos:
     def pixels(self, start: int, end: int) -> Tensor:
         """Return the photos from ``start`` to ``end``; see :class:`training.inputs.features.Shown`."""
         photos = map(read_photo, self.paths[start:end])
-        return ImageTransform(self.config).batch(
-            [ImageOps.mirror(photo) if self.mirrored else photo for photo in photos]
-        )
+        shown = [ImageOps.mirror(photo) if self.mirrored else photo for photo in photos]
+        return torch.from_numpy(ImageTransform(self.config).batch(shown))
 
 
 @dataclass(frozen=True)
@@ -136,30 +138,59 @@ def _fill(photos: Sequence[Path], side: int, folder: Path) -> None:
 
 def _write(photos: Sequence[Path], side: int, file: Path) -> None:
     pixels = open_memmap(file, mode="w+", dtype=np.uint8, shape=(len(photos), side, side, 3))
-    for index, photo in enumerate(tqdm(photos, desc="reading photos", unit="photo")):
-        pixels[index] = np.asarray(read_photo(photo).resize((side, side), Image.Resampling.BILINEAR, reducing_gap=3.0))
+
+    def store(index: int) -> None:
+        photo = read_photo(photos[index]).resize((side, side), Image.Resampling.BILINEAR, reducing_gap=3.0)
+        pixels[index] = np.asarray(photo)
+
+    with ThreadPoolExecutor(available_cpus()) as pool:  # Pillow decodes and resizes outside of Python's lock
+        for _ in tqdm(pool.map(store, range(len(photos))), "reading photos", len(photos), unit="photo"):
+            pass
     pixels.flush()
 
 
+CPU = torch.device("cpu")
+
+
 @dataclass(frozen=True)
-class AugmentedSource:
-    """Photos as an encoder that learns sees them: mirrored by chance, cropped and coloured mildly.
+class Augmentation:
+    """How far a photo may be from itself to be learnt from.
 
     Attributes:
-        store: The photos.
-        config: The encoder's square and normalisation.
         crop: The smallest share of a side that a crop keeps.
         colour: The largest relative change of brightness, contrast and saturation.
     """
 
+    __pydantic_config__ = STRICT
+    crop: Annotated[float, Range(0, 1, above=True)] = 0.8
+    colour: Annotated[float, Range(0, 1)] = 0.2
+
+    def __post_init__(self) -> None:
+        check_ranges(self, "data.augmentation.")
+
+
+MILD = Augmentation()
+
+
+@dataclass(frozen=True)
+class AugmentedSource:
+    """Photos as an encoder that learns sees them: mirrored by chance, cropped and coloured.
+
+    Attributes:
+        store: The photos.
+        config: The encoder's square and normalisation.
+        augmentation: How strongly they are cropped and coloured.
+        device: Where photos are cropped and coloured: beside the encoder, a GPU does it in passing.
+    """
+
     store: PhotoStore
     config: ImageConfig
-    crop: float = 0.8
-    colour: float = 0.2
+    augmentation: Augmentation = MILD
+    device: torch.device = CPU
 
     def read(self, chosen: Tensor, mirror: Tensor, seeds: Tensor) -> tuple[None, Tensor]:
         """Return pixels ``[B, 3, size, size]``, each photo's a pure function of its own arguments."""
-        photos = self.store.batch(chosen.tolist())
+        photos = self.store.batch(chosen.tolist()).to(self.device)
         how = zip(photos, mirror.tolist(), seeds.tolist(), strict=True)
         with torch.random.fork_rng(devices=[]):
             seen = [self._augment(photo, flip, seed) for photo, flip, seed in how]
@@ -167,12 +198,12 @@ class AugmentedSource:
 
     def _augment(self, photo: Tensor, flip: bool, seed: int) -> Tensor:
         torch.default_generator.manual_seed(seed)  # that of the CPU alone
-        side = photo.shape[1]
-        height, width = (round(side * float(torch.empty(()).uniform_(self.crop, 1))) for _ in range(2))
+        side, (crop, colour) = photo.shape[1], astuple(self.augmentation)
+        height, width = (round(side * float(torch.empty(()).uniform_(crop, 1))) for _ in range(2))
         top, left = (int(torch.randint(side - length + 1, ())) for length in (height, width))
         size = [self.config.size] * 2
         seen = v2.functional.resized_crop(photo, top, left, height, width, size, antialias=True)
-        seen = v2.ColorJitter(self.colour, self.colour, self.colour)(seen)
+        seen = v2.ColorJitter(colour, colour, colour)(seen)
         mirrored: Tensor = seen.flip(2) if flip else seen
         return mirrored
 
@@ -196,7 +227,7 @@ class AugmentedPhotos:
     def describe(self) -> Any:
         """Return what tells these pixels from others of the same files."""
         may = hashlib.sha256(self.mirrorable.numpy().tobytes()).hexdigest()
-        return ["augmented", self.version, self.source.crop, self.source.colour, may]
+        return ["augmented", self.version, *astuple(self.source.augmentation), may]
 
     def pixels(self, start: int, end: int) -> Tensor:
         """Return the photos from ``start`` to ``end``; see :class:`training.inputs.features.Shown`."""

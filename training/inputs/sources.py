@@ -11,7 +11,15 @@ from captioner.model import CaptionModel
 from captioner.types import Features
 from training.data import CaptionedImage
 from training.inputs.features import CachedFeatures, Shown, cache_features
-from training.inputs.photos import MARGIN, AugmentedPhotos, AugmentedSource, PlainPhotos, store_photos
+from training.inputs.photos import (
+    MARGIN,
+    MILD,
+    Augmentation,
+    AugmentedPhotos,
+    AugmentedSource,
+    PlainPhotos,
+    store_photos,
+)
 
 AGAIN = "encoding photos again"
 
@@ -74,6 +82,7 @@ class Sources:
         cache: Folder of features and photos.
         low_precision: Whether the features to learn from are made in bfloat16; those of the validation photos never
             are, since whoever captions with the model will not have such ones.
+        augmentation: How strongly training photos are cropped and coloured.
     """
 
     def __init__(
@@ -83,6 +92,7 @@ class Sources:
         model: CaptionModel,
         cache: Path,
         low_precision: bool = False,
+        augmentation: Augmentation = MILD,
     ) -> None:
         self.paths = [image.path for image in images]
         self.val_paths = [image.path for image in val_images]
@@ -90,6 +100,7 @@ class Sources:
         self.config = model.config.image
         self.cache = cache
         self.low_precision = low_precision
+        self.augmentation = augmentation
 
     def features(self, mirror: bool, augmented: int, mirrorable: Tensor) -> FeatureSource:
         """Return what the frozen encoder makes of the training photos.
@@ -115,9 +126,10 @@ class Sources:
         return cache_features(self.model, shown, self.cache, self.low_precision, title)
 
     def photos(self) -> AugmentedSource:
-        """Return the training photos themselves."""
+        """Return the training photos themselves, augmented beside the encoder."""
         store = store_photos(self.paths, round(self.config.size * MARGIN), self.cache)
-        return AugmentedSource(store, self.config)
+        device = next(self.model.parameters()).device
+        return AugmentedSource(store, self.config, self.augmentation, device)
 
     def val_features(self) -> CachedFeatures:
         """Return what the frozen encoder makes of the validation photos."""

@@ -110,10 +110,10 @@ class _Draw:
         block, place = divmod(position, MAX_LENGTH)
         if place == 0:
             self._sampler = Sampler(replace(self._options, seed=self._seed(block)), batch_size=1)
-        log_probs = logits.float().log_softmax(dim=1).unsqueeze(0)  # [1, K, V]
-        nothing = torch.empty(1, len(logits), 0, dtype=torch.long, device=logits.device)
-        allowed = Constraints(self._special, self._options, logits.device).apply(log_probs, nothing)
-        return self._sampler(allowed, place).squeeze(0)
+        log_probs = logits.float().log_softmax(dim=1).unsqueeze(0).cpu().numpy()  # [1, K, V]
+        nothing = np.empty((1, len(logits), 0), dtype=np.int64)
+        allowed = Constraints(self._special, self._options).apply(log_probs, nothing)
+        return torch.from_numpy(self._sampler(allowed, place)[0]).to(logits.device)
 
     def _seed(self, block: int) -> int | None:
         seed = self._options.seed

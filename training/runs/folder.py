@@ -45,13 +45,18 @@ class RunFolder:
     def _recipe_file(self) -> Path:
         return self.path / "recipe.json"
 
+    @property
+    def holds_run(self) -> bool:
+        """Whether there is a run in it."""
+        return self._recipe_file.exists()
+
     def require_free(self) -> None:
         """Make sure that the folder holds no run yet.
 
         Raises:
             TrainingError: If it does.
         """
-        if self._recipe_file.exists():
+        if self.holds_run:
             raise TrainingError(
                 f"{self.path} already holds a run; go on with --resume {self.path}, "
                 "or give this one another name with --set name=NAME"

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from torch import nn
 
 from captioner.devices import describe_device
+from captioner.encoders import TIMM
 from captioner.model import CaptionModel
 from captioner.tokenizers import Tokenizer
 from training.data import CaptionedImage
@@ -33,18 +34,19 @@ def vocabulary_row(tokenizer: Tokenizer) -> tuple[str, str]:
     return "vocabulary", f"{len(tokenizer.vocabulary):,} {tokenizer.name}s"
 
 
-def weights_name(path: str) -> str:
-    """Say where an encoder's weights come from, by a recipe's ``encoder_weights``."""
+def weights_name(encoder: str, path: str) -> str:
+    """Say where an encoder's weights come from, by its name and a recipe's ``encoder_weights``."""
     if path == RANDOM:
         return "random weights"
-    return f"weights from {path}" if path else "torchvision's own weights"
+    owner = "timm" if encoder.startswith(TIMM) else "torchvision"
+    return f"weights from {path}" if path else f"{owner}'s own weights"
 
 
 def model_rows(recipe: Recipe, model: CaptionModel) -> list[tuple[str, str]]:
     """Say what a captioning model is made of, and what it starts from."""
     config = model.config
     start = recipe.start_from
-    weights = f"goes on from {start}" if start else weights_name(recipe.encoder_weights)
+    weights = f"goes on from {start}" if start else weights_name(config.encoder.name, recipe.encoder_weights)
     decoder = f"{config.decoder.name}, {config.decoder.cell}"
     if config.decoder.members > 1:
         decoder += f", {config.decoder.members} members"

@@ -93,6 +93,19 @@ def load_run_state(
     return progress
 
 
+def read_progress(path: Path) -> Progress:
+    """Return where a run was when its state was last saved.
+
+    Raises:
+        TrainingError: If the file cannot be read.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            return from_dict(Progress, json.loads((file.metadata() or {})["progress"]), str(path))
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        raise TrainingError(f"{path}: cannot read this run state: {error}") from None
+
+
 def _random_states() -> dict[str, Tensor]:
     cuda = {"cuda": torch.cuda.get_rng_state()} if torch.cuda.is_available() else {}
     return {"cpu": torch.get_rng_state(), **cuda}
@@ -124,3 +137,7 @@ def _restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tens
         index, name = key.split(".")
         state.setdefault(int(index), {})[name] = value
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    for parameter, values in optimizer.state.items():
+        for name, value in values.items():
+            if value.shape == parameter.shape:  # fused steps go through both in the order in which they lie in memory
+                values[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)

@@ -65,7 +65,7 @@ def test_rows_are_what_the_library_says_of_each_photo(form: str, jobs: Jobs, pho
         assert [word["text"] for word in row["words"]] == [word.text for word in caption.words]
         assert row["log_prob"] == pytest.approx(caption.log_prob, abs=1e-4)
         assert caption.attention is not None
-        np.testing.assert_allclose(np.array(row["attention"]), caption.attention, atol=1e-4)
+        np.testing.assert_allclose(np.reshape(row["attention"], caption.attention.shape), caption.attention, atol=1e-4)
 
 
 def test_both_forms_hold_the_same(jobs: Jobs, photos: Path, tmp_path: Path) -> None:

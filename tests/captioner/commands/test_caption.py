@@ -151,7 +151,7 @@ def test_heatmaps_that_would_lose_a_file_are_refused_before_any_work(
 def test_heatmap_of_a_model_that_does_not_attend_is_refused_before_any_work(
     run: Run, predictor: FakePredictor, folder: Path, tmp_path: Path
 ) -> None:
-    predictor.model.decoder.attends = False
+    predictor.attends = False
     status, lines, errors = run("caption", folder / "b.jpg", "--heatmap", tmp_path / "map.png")
     assert (status, lines, predictor.batches) == (2, [], [])
     assert "does not attend" in errors

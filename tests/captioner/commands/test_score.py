@@ -72,7 +72,7 @@ def test_heatmaps_that_would_lose_a_file_are_refused_before_any_work(
 def test_heatmap_of_a_model_that_does_not_attend(
     run: Run, photo: Path, tmp_path: Path, predictor: FakePredictor
 ) -> None:
-    predictor.model.decoder.attends = False
+    predictor.attends = False
     status, lines, errors = run("score", photo, "a dog", "--heatmap", tmp_path / "map.png")
     assert (status, lines) == (2, [])
     assert "does not attend" in errors

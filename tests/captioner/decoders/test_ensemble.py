@@ -13,6 +13,7 @@ from captioner.decoders import DECODERS, Ensemble, SingleDecoder, build_decoder,
 from captioner.decoding import DecodingOptions, SpecialTokens, search
 from captioner.errors import ConfigError
 from captioner.model import CaptionModel
+from captioner.runtimes.torch import TorchSteps
 from captioner.tokenizers import WordTokenizer
 from captioner.types import Features
 
@@ -84,7 +85,7 @@ def test_equal_members_say_what_one_says(ensemble: Ensemble) -> None:
         member.load_state_dict(alone.state_dict())
     options = DecodingOptions(beam_size=3, max_length=6, num_captions=2)
     together, single = (
-        search(decoder, decoder.prepare(features()), 2, SPECIAL, options) for decoder in (ensemble, alone)
+        search(TorchSteps(decoder), decoder.prepare(features()), 2, SPECIAL, options) for decoder in (ensemble, alone)
     )
     for ours, theirs in zip(together, single, strict=True):
         assert [one.tokens for one in ours] == [one.tokens for one in theirs]

@@ -3,8 +3,8 @@
 from collections import Counter
 from dataclasses import replace
 
+import numpy as np
 import pytest
-import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -116,12 +116,12 @@ def test_first_words_differ_where_every_group_has_one_beam() -> None:
 
 
 def test_search_waits_for_the_best_beam_of_any_group() -> None:
-    memory = torch.full((1, STATES, 6), -50.0)
+    memory = np.full((1, STATES, 6), -50.0, dtype=np.float32)
     reader = Reader(memory[0])
     start, trap, good, done = (*reader.histories((4, 5)), reader.histories((5, 5))[1], reader.histories((5, 5, EOS))[2])
-    memory[0, start, [4, 5]] = torch.tensor([0.55, 0.45]).log()
-    memory[0, trap, [EOS, 4]] = torch.tensor([0.7, 0.3]).log()
-    memory[0, good, [EOS, 5]] = torch.tensor([0.01, 0.99]).log()
+    memory[0, start, [4, 5]] = np.log([0.55, 0.45])
+    memory[0, trap, [EOS, 4]] = np.log([0.7, 0.3])
+    memory[0, good, [EOS, 5]] = np.log([0.01, 0.99])
     memory[0, done, EOS] = 0.0
     options = DecodingOptions(beam_size=2, groups=2, diversity=10, max_length=3, length_penalty=0)
     [[best]] = run(memory, options)

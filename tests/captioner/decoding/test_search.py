@@ -4,8 +4,8 @@ import math
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
-import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -92,7 +92,7 @@ def test_log_probs_and_attention_belong_to_the_tokens(seed: int, options: Decodi
         for hypothesis in found:
             assert list(hypothesis.token_logprobs) == pytest.approx(reader.token_logprobs(hypothesis.tokens), abs=1e-5)
             assert hypothesis.attention is not None
-            assert hypothesis.attention.argmax(dim=1).tolist() == reader.histories(hypothesis.tokens)
+            assert hypothesis.attention.argmax(axis=1).tolist() == reader.histories(hypothesis.tokens)
 
 
 @settings(deadline=None, max_examples=100)
@@ -204,7 +204,7 @@ def test_attention_is_none_without_attention(name: str) -> None:
     class Blind(ToyDecoder):
         def step(self, tokens, memory, state):  # type: ignore[no-untyped-def]
             step = super().step(tokens, memory, state)
-            return type(step)(step.logits, None, step.state)
+            return type(step)(step.log_probs, None, step.state)
 
     memory = table(2, 8, seed=4)
     found = search(Blind(), memory, 2, SPECIAL, SEARCHES[name], (4,))
@@ -242,4 +242,4 @@ def test_the_toy_tells_histories_apart() -> None:
     assert len(sequences) == 1 + 3 + 9 + 27
     assert len({reader.histories(s)[-1] for s in sequences}) > 30
     assert 2 * len(sequences) < STATES
-    assert torch.isfinite(torch.tensor(reader.token_logprobs((4, 5, EOS)))).all()
+    assert np.isfinite(reader.token_logprobs((4, 5, EOS))).all()

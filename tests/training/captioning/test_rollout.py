@@ -7,6 +7,7 @@ from captioner.config import DecoderConfig
 from captioner.decoders import DECODERS
 from captioner.decoding import DecodingOptions, SpecialTokens, search
 from captioner.decoding.score import score
+from captioner.runtimes.torch import TorchSteps
 from captioner.types import Features
 from training.captioning.rollout import Writer
 
@@ -31,7 +32,9 @@ def features() -> Features:
 
 def test_greedy_equals_search(writer: Writer) -> None:
     memory = writer.decoder.prepare(features())
-    found = search(writer.decoder, memory, IMAGES, SPECIAL, DecodingOptions(beam_size=1, max_length=LONGEST))
+    found = search(
+        TorchSteps(writer.decoder), memory, IMAGES, SPECIAL, DecodingOptions(beam_size=1, max_length=LONGEST)
+    )
     writer.decoder.train()  # whose dropout greedy search leaves out
     for caption, [hypothesis] in zip(writer.greedy(features(), IMAGES).captions(), found, strict=True):
         assert caption[:LONGEST] == list(hypothesis.tokens)[:LONGEST]
@@ -44,7 +47,7 @@ def test_log_probs_are_those_of_the_tokens(writer: Writer) -> None:
         image = row // 4
         body = caption[:-1] if caption[-1] == SPECIAL.eos_id else caption
         rows = [body if other == image else [] for other in range(IMAGES)]
-        expected = score(writer.decoder, memory, rows, SPECIAL)[image].token_logprobs
+        expected = score(TorchSteps(writer.decoder), memory, rows, SPECIAL)[image].token_logprobs
         own = rollout.log_probs[row, : len(caption)].tolist()
         gap = torch.tensor(own) - torch.tensor(expected[: len(caption)])
         assert bool((gap >= -1e-4).all())  # banned tokens take no share, so that the others are at least as likely
@@ -64,7 +67,7 @@ def test_beams_are_those_of_search_with_their_log_probs(writer: Writer) -> None:
     assert writer.decoder.training
     assert rollout.log_probs.requires_grad
     options = DecodingOptions(beam_size=3, num_captions=3, max_length=LONGEST)
-    found = search(writer.decoder.eval(), memory, IMAGES, SPECIAL, options)
+    found = search(TorchSteps(writer.decoder.eval()), memory, IMAGES, SPECIAL, options)
     captions = rollout.captions()
     for image, hypotheses in enumerate(found):
         for row, hypothesis in enumerate(hypotheses):

@@ -38,11 +38,12 @@ def test_ctrl_c_ends_every_command_without_a_traceback(
     monkeypatch.setattr(module(name), "run", interrupted)
     out = str(tmp_path / "out.png")
     needed: dict[str, list[str]] = {
-        **{command: ["--recipe", "x.toml"] for command in ("fit", "fit-concepts", "fit-text", "check")},
+        **{command: ["--recipe", "x.toml"] for command in ("all", "fit", "fit-concepts", "fit-text", "check")},
         "prepare": ["coco", "--year", "2014", "--root", str(tmp_path)],
         "evaluate": DATA,
         "caption": ["--list", "x.json", "--images", "photos", "--out", str(tmp_path / "out.json")],
         "join": ["a", "b", "--name", "x", "--out", out],
+        "average": ["a", "b", "--out", out],
         "quantize": ["x", "--out", out],
         "calibrate": [*DATA, "--out", out],
         "sample": ["x"],

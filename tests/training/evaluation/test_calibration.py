@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from captioner.calibration import log_odds
 from captioner.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from captioner.config import DecoderConfig, EncoderConfig, ImageConfig, ModelConfig
 from captioner.errors import OptionError
@@ -29,7 +30,7 @@ from training.evaluation.fitting import (
     probability,
     rising_logistic,
 )
-from training.evaluation.reliability import calibration_error, halves, measure, reliability, risk_coverage
+from training.evaluation.reliability import auroc, calibration_error, halves, measure, reliability, risk_coverage, trust
 
 Array = NDArray[np.float64]
 RANDOM = np.random.default_rng(0)
@@ -49,7 +50,7 @@ def made_up(photos: int = 3000, words: int = 6, temperature: float = 2.5) -> Exa
         np.repeat(np.arange(photos), words),
         features.reshape(-1, 4),
         drawn(probability(odds / temperature)).ravel(),
-        means,
+        np.column_stack([means, RANDOM.normal(size=photos)]),
         cider,
     )
 
@@ -155,7 +156,8 @@ def test_examples_are_what_captions_and_references_say() -> None:
     found = make_examples(images, captions, [0.5, 0.1], tokenizer, 2)
     assert found.photo.tolist() == [0, 0, 1]
     assert found.right.tolist() == [0, 1, 1]
-    np.testing.assert_allclose(found.mean_log_prob, [-0.2, -2.0])
+    np.testing.assert_allclose(found.caption_features[:, 0], [-0.2, -2.0])
+    np.testing.assert_allclose(found.caption_features[:, 1], log_odds(np.array([-0.2, -2.0])))
     np.testing.assert_allclose(found.features[:, 1], np.log([1, 2, 3]))
     other = found.of(np.array([False, True]))
     assert (other.photo.tolist(), other.right.tolist(), other.cider.tolist()) == ([0], [1], [0.1])
@@ -175,17 +177,52 @@ def test_a_calibration_holds_on_photos_that_it_was_not_fitted_to() -> None:
     assert found.flagged_poor > 0.5 > found.kept_poor
 
 
-def test_a_study_fits_to_one_half_and_measures_on_the_other() -> None:
+def test_a_study_fits_to_all_and_measures_a_fit_to_one_half_on_the_other() -> None:
     examples = made_up(200)
     first = first_half(range(200))
     found = study(examples, first, Standards())
-    assert found.calibration == fit_calibration(examples.of(first), Standards())
-    assert found.fitted_photos == first.sum()
+    assert found.calibration == fit_calibration(examples, Standards())
+    assert (found.fitted_photos, found.half_photos) == (200, first.sum())
+    half = fit_calibration(examples.of(first), Standards())
     assert found.measured.photos == (~first).sum()
+    assert found.measured.word_error == trust(half, examples.of(~first)).word_error
     flipped = np.where(first[examples.photo], examples.right, 1 - examples.right)
     changed = study(replace(examples, right=flipped), first, Standards())
-    assert changed.calibration == found.calibration
     assert changed.measured.word_error > found.measured.word_error + 0.1
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 0.6])
+def test_no_larger_share_than_wanted_needs_review(share: float) -> None:
+    examples = made_up(400)
+    found = trust(fit_calibration(examples, Standards(review_share=share)), examples)
+    assert share - 0.01 <= found.flagged <= share
+    assert fit_calibration(examples, Standards(review_below=0.7)).caption.review_below == 0.7
+
+
+def test_a_caption_feature_that_tells_is_used_and_one_that_misleads_is_not() -> None:
+    examples = made_up(2000)
+    telling = np.where(examples.cider >= 0.2, 1.0, -1.0) + RANDOM.normal(size=2000)
+    for sign in (1, -1):
+        features = np.column_stack([examples.caption_features[:, 0], sign * telling])
+        found = fit_calibration(replace(examples, caption_features=features), Standards()).caption
+        assert (found.telling_slope > 0.5) if sign == 1 else (found.telling_slope == 0)
+
+
+def test_auroc_equals_counting_pairs() -> None:
+    sure, good = RANDOM.integers(0, 6, 60) / 6, RANDOM.integers(0, 2, 60).astype(float)
+    pairs = [(a > b) + 0.5 * (a == b) for a in sure[good == 1] for b in sure[good == 0]]
+    assert auroc(sure, good) == pytest.approx(np.mean(pairs))
+    assert auroc(sure, np.ones(60)) is None
+
+
+def test_trust_is_what_counting_says() -> None:
+    examples = made_up(300)
+    calibration = fit_calibration(made_up(300), Standards())
+    found = trust(calibration, examples)
+    sure = np.array([calibration.caption(features) for features in examples.caption_features])
+    poor, flagged = examples.cider < 0.2, sure < calibration.caption.review_below
+    assert (found.poor, found.flagged) == pytest.approx((poor.mean(), flagged.mean()))
+    assert found.caught == pytest.approx((poor & flagged).sum() / poor.sum())
 
 
 def test_halves_are_stable_and_about_equal() -> None:
@@ -214,6 +251,7 @@ def test_what_cannot_be_calibrated_is_told(changes: dict[str, Array], message: s
     [
         ({"agreement": 0}, "agreement is 0; it must be at least 1"),
         ({"good_cider": 0}, "good_cider is 0; it must be above 0 and at most 10"),
+        ({"review_share": -0.1}, "review_share is -0.1; it must be between 0 and 1"),
         ({"review_below": 1.1}, "review_below is 1.1; it must be between 0 and 1"),
     ],
 )
@@ -238,7 +276,12 @@ def test_the_command_writes_a_checkpoint_that_knows_how_sure_it_is(
         == 0
     )
     printed = capsys.readouterr().out
-    for text in ("expected calibration error", "with the halves swapped", "needs review below 0.5", f"wrote {out}"):
+    for text in (
+        "expected calibration error",
+        "with the halves swapped",
+        "needs review below a confidence of",
+        f"wrote {out}",
+    ):
         assert text in printed
     found = load_checkpoint(out).calibration
     assert found is not None

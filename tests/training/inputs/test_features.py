@@ -48,7 +48,7 @@ def test_cached_features_are_what_the_encoder_gives(
 ) -> None:
     cached = cache_features(model, shown([image.path for image in images], mirrored), tmp_path)
     picture = read_image(images[5].path.read_bytes())
-    pixels = ImageTransform(model.config.image)(ImageOps.mirror(picture) if mirrored else picture)
+    pixels = torch.from_numpy(ImageTransform(model.config.image)(ImageOps.mirror(picture) if mirrored else picture))
     with torch.inference_mode():
         expected = model(pixels.unsqueeze(0))
     found = cached.batch([5])
@@ -115,7 +115,7 @@ def test_a_cache_of_vectors_alone_holds_no_grid(
     model.encoder = ENCODERS["tiny"](config)
     photos = [image.path for image in images]
     cached = cache_features(model, shown(photos), tmp_path)
-    pixels = ImageTransform(model.config.image)(read_image(photos[5].read_bytes()))
+    pixels = torch.from_numpy(ImageTransform(model.config.image)(read_image(photos[5].read_bytes())))
     with torch.inference_mode():
         expected = model(pixels.unsqueeze(0)).vector
     for features in (cached, cache_features(model, shown(photos), tmp_path)):

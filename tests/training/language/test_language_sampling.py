@@ -8,6 +8,7 @@ import torch
 
 from captioner.decoding import DecodingOptions, search
 from captioner.errors import OptionError
+from captioner.runtimes.torch import TorchSteps
 from captioner.tokenizers import WordTokenizer
 from tests.support.language_models import RHYME, random_model, step_through
 from training.language.activations import text_activations
@@ -34,7 +35,7 @@ def test_samples_are_those_of_search(model: LanguageModel, steer: dict[str, floa
         top_p=options.top_p,
     )
     memory = model.decoder.prepare_nothing(1)
-    [found] = search(model.decoder, memory, 1, model.tokenizer.special, wanted)
+    [found] = search(TorchSteps(model.decoder), memory, 1, model.tokenizer.special, wanted)
     texts = {model.tokenizer.decode(hypothesis.tokens) for hypothesis in found}
     samples = write_samples(model, replace(options, length=30))
     assert set(samples) == texts

@@ -10,6 +10,7 @@ from captioner.checkpoint import load_checkpoint
 from captioner.decoders import members_of
 from captioner.decoding import DecodingOptions, search
 from captioner.errors import ConfigError
+from captioner.runtimes.torch import TorchSteps
 from tests.support.stopping import stop_after
 from training.captioning.rollout import Rollout
 from training.phase import PhaseRecipe
@@ -185,7 +186,7 @@ def test_the_greedy_baseline_is_that_of_a_decoder_that_does_not_learn(
     assert batch.features is not None
     options = DecodingOptions(beam_size=1, max_length=recipe.data.max_tokens)
     memory, special = decoder.prepare(batch.features), trainer.task.bench.tokenizer.special
-    expected = [hypothesis.tokens for [hypothesis] in search(decoder, memory, 4, special, options)]
+    expected = [hypothesis.tokens for [hypothesis] in search(TorchSteps(decoder), memory, 4, special, options)]
     assert len(set(map(tuple, expected))) > 1
     longest = recipe.data.max_tokens
     assert [tuple(caption[:longest]) for caption in written[-1]] == [tuple(tokens[:longest]) for tokens in expected]

@@ -1,15 +1,15 @@
-"""What a service answers to many requests, written down so that two versions of it can be compared.
+"""Write down what a service answers to many requests, so that two versions of it can be compared.
 
-    python benchmarks/answers.py record --photos FOLDER --url http://127.0.0.1:8000 --out before.jsonl
-    python benchmarks/answers.py compare before.jsonl after.jsonl
+    python -m benchmarks answers record --photos FOLDER --url http://127.0.0.1:8000 --out before.jsonl
+    python -m benchmarks answers compare before.jsonl after.jsonl
 
-Both versions must run on the same machine. What differs from run to run, ids and times, is left out; all else counts.
+Both versions must run on the same machine. What differs from run to run, ids and times, is left out; all else
+counts.
 """
 
 import base64
 import json
 import re
-import sys
 import urllib.error
 import urllib.request
 from argparse import ArgumentParser, Namespace
@@ -20,6 +20,9 @@ from urllib.parse import urlencode
 
 from tqdm import tqdm
 
+from captioner.errors import OptionError
+
+EPILOG = __doc__
 WAYS: tuple[dict[str, str], ...] = (  # how the photos are captioned, in turn
     {},
     {"num_captions": "3"},
@@ -125,6 +128,8 @@ def _without(value: object) -> object:
 def record(args: Namespace) -> int:
     """Write one line per request."""
     photos = sorted(path for path in args.photos.iterdir() if path.suffix == ".jpg")[: args.most]
+    if not photos:
+        raise OptionError(f"{args.photos} holds no .jpg files")
     asked = list(requests(photos))
     with args.out.open("w", encoding="utf-8") as file:
         for one in tqdm(asked, unit="request"):
@@ -144,24 +149,22 @@ def compare(args: Namespace) -> int:
     return 1 if different or len(before) != len(after) else 0
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Record or compare."""
-    parser = ArgumentParser(description=__doc__.splitlines()[0])
-    commands = parser.add_subparsers(required=True)
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the two things that can be done."""
+    commands = parser.add_subparsers(required=True, metavar="record|compare")
     recording = commands.add_parser("record", help="ask a running service")
     recording.add_argument("--url", default="http://127.0.0.1:8000", help="of the service (default: %(default)s)")
     recording.add_argument("--photos", type=Path, required=True, help="folder of JPEG files")
     recording.add_argument("--most", type=int, default=200, help="photos to ask for (default: %(default)s)")
     recording.add_argument("--out", type=Path, required=True, help="file to write, a JSON object per line")
-    recording.set_defaults(run=record)
-    comparing = commands.add_parser("compare", help="compare two records")
+    recording.set_defaults(act=record)
+    comparing = commands.add_parser("compare", help="compare two records; exit status 1 if they differ")
     comparing.add_argument("before", type=Path)
     comparing.add_argument("after", type=Path)
-    comparing.set_defaults(run=compare)
-    args = parser.parse_args(argv)
-    status: int = args.run(args)
+    comparing.set_defaults(act=compare)
+
+
+def run(arguments: Namespace) -> int:
+    """Record or compare."""
+    status: int = arguments.act(arguments)
     return status
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,15 +1,13 @@
 """Train every encoder x decoder x cell for 50 steps on real photos, and time it; prints docs/results.md's table.
 
-python benchmarks/family.py --annotations CAPTIONS.json --images FOLDER --weights FOLDER
-
-Encoders whose torchvision weights lie in the weights folder as NAME.safetensors start from them; the others are random,
-their batch norms calibrated on the photos. Either way only the decoder learns.
+Encoders whose torchvision weights lie in the weights folder as NAME.safetensors start from them; the others are
+random, their batch norms calibrated on the photos. Either way only the decoder learns.
 """
 
-import argparse
 import itertools
 import statistics
 import time
+from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +37,7 @@ from training.inputs.features import CachedFeatures
 from training.inputs.sources import FeatureSource
 from training.losses import cross_entropy
 
+EPILOG = __doc__
 PHOTOS, BATCH, STEPS, SHOWN, TIMED = 160, 8, 50, 10, 7
 TEN_WORDS = DecodingOptions(min_length=10, max_length=10)  # so that every model takes as many steps
 IMAGENET = {"mobilenet_v2": "same"}  # the padding that pretrained weights from TensorFlow know
@@ -66,6 +65,7 @@ class Row:
 
 
 def pretrained(name: str, weights: Path) -> Path | None:
+    """Return the file of an encoder's weights, if there is one."""
     path = weights / f"{name}.safetensors"
     return path if path.is_file() else None
 
@@ -91,20 +91,22 @@ def seen_by(name: str, weights: Path, outputs: str, photos: Sequence[Image.Image
     if file:
         encoder.load_pretrained(load_file(file))
     else:
-        calibrate(encoder, transform.batch(photos[:16]))
+        calibrate(encoder, torch.from_numpy(transform.batch(photos[:16])))
     with torch.inference_mode():
-        batches = [encoder(transform.batch(photos[i : i + BATCH])) for i in range(0, len(photos), BATCH)]
+        batches = [
+            encoder(torch.from_numpy(transform.batch(photos[i : i + BATCH]))) for i in range(0, len(photos), BATCH)
+        ]
     vector = np.concatenate([batch.vector.numpy() for batch in batches]).astype(np.float16)
     grids = [batch.grid.numpy() for batch in batches if batch.grid is not None]
     grid = np.concatenate(grids).astype(np.float16) if grids else None
     return encoder, CachedFeatures(vector, grid, batches[0].rows, batches[0].cols)
 
 
-def learn(model: CaptionModel, batches: CaptionBatches, source: FeatureSource, pad_id: int) -> list[float]:
-    """Let the decoder learn for 50 steps; return the losses."""
+def learn(model: CaptionModel, batches: CaptionBatches, source: FeatureSource, pad_id: int, steps: int) -> list[float]:
+    """Let the decoder learn for so many steps; return the losses."""
     decoder, losses = model.decoder.train(), []
     optimizer = torch.optim.AdamW(decoder.parameters(), lr=1e-3)
-    for step in range(STEPS):
+    for step in range(steps):
         batch: Batch = batches.batch(source, *divmod(step, len(batches)))
         with torch.autocast("cpu", torch.bfloat16):
             memory = decoder.prepare(cast("Features", batch.features))
@@ -132,7 +134,8 @@ def timed(predictor: CaptionPredictor, photo: Image.Image) -> tuple[float, float
     return 1000 * statistics.median(encode), 1000 * statistics.median(search)
 
 
-def rows(images: Sequence[CaptionedImage], weights: Path, only: Sequence[str]) -> Iterator[Row]:
+def rows(images: Sequence[CaptionedImage], weights: Path, only: Sequence[str], steps: int) -> Iterator[Row]:
+    """Yield every model of some encoders, after it has learnt."""
     photos = [read_image(image.path.read_bytes()) for image in images]
     tokenizer = WordTokenizer.learn((text for image in images for text in image.captions), min_count=2)
     for name, attends in itertools.product(only, (False, True)):
@@ -144,30 +147,33 @@ def rows(images: Sequence[CaptionedImage], weights: Path, only: Sequence[str]) -
             config = ModelConfig(encoder=encoder.config, decoder=DecoderConfig(decoder, cell))
             model = CaptionModel(config, len(tokenizer))
             model.encoder = encoder
-            losses = learn(model, batches, FeatureSource(features, None), tokenizer.pad_id)
+            losses = learn(model, batches, FeatureSource(features, None), tokenizer.pad_id, steps)
             milliseconds = timed(CaptionPredictor(Checkpoint(model, tokenizer)), photos[0])
             first, last = statistics.mean(losses[:SHOWN]), statistics.mean(losses[-SHOWN:])
             parameters = sum(parameter.numel() for parameter in model.parameters())
             yield Row(name, decoder, cell, parameters, first, last, *milliseconds)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--annotations", type=Path, required=True)
-    parser.add_argument("--images", type=Path, required=True)
-    parser.add_argument("--weights", type=Path, default=Path("data"))
-    parser.add_argument("--encoders", nargs="*", default=list(ENCODERS), choices=list(ENCODERS))
-    args = parser.parse_args()
-    images = load_captioned_images(args.annotations, args.images)[:PHOTOS]
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the command's arguments."""
+    parser.add_argument("--annotations", type=Path, required=True, help="captions in COCO's format")
+    parser.add_argument("--images", type=Path, required=True, help="folder of their photos")
+    parser.add_argument("--weights", type=Path, default=Path("data"), help="folder of NAME.safetensors (default: data)")
+    parser.add_argument("--encoders", nargs="*", default=list(ENCODERS), choices=list(ENCODERS), help="(default: all)")
+    parser.add_argument("--photos", type=int, default=PHOTOS, help="to learn from (default: %(default)s)")
+    parser.add_argument("--steps", type=int, default=STEPS, help="of learning (default: %(default)s)")
+
+
+def run(arguments: Namespace) -> int:
+    """Train and time every model, and print a row for each."""
+    images = load_captioned_images(arguments.annotations, arguments.images)[: arguments.photos]
     print("| encoder | decoder | cell | weights, M | size, MB | first loss | last loss | encode, ms | search, ms |")
     print("|" + "---|" * 9)
-    total = len(args.encoders) * len(DECODERS) * len(CELLS)
+    total = len(arguments.encoders) * len(DECODERS) * len(CELLS)
     falling = 0
-    for row in tqdm(rows(images, args.weights, args.encoders), total=total, unit="model"):
+    found = rows(images, arguments.weights, arguments.encoders, arguments.steps)
+    for row in tqdm(found, total=total, unit="model"):
         tqdm.write(str(row))
         falling += row.last < row.first
     print(f"\n{falling} of {total} models learnt: torch {torch.__version__}, {torch.get_num_threads()} threads")
-
-
-if __name__ == "__main__":
-    main()
+    return 0

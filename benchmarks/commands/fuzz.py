@@ -1,30 +1,30 @@
-"""Hostile files and requests, thrown at the service over real sockets: ``python -m benchmarks.fuzz [--count N]``.
+"""Throw hostile files and requests at the service, over real sockets.
 
-Without ``--url`` it starts ``python -m service`` on the shipped model. Half of the shots are photos of all kinds that
-were damaged, sent properly; the others are odd or damaged requests. Printed is how many shots of each kind got which
-answer. A 5xx other than 503 and 504, no answer to a proper request, an answer that is not HTTP or shows a traceback,
-or one that takes too long is a failure; so is a service that no longer lives afterwards. The exit status tells, and
-``--seed S --only N`` repeats shot N.
+Without ``--url`` it starts ``python -m service`` on the shipped model. Half of the shots are photos of all kinds
+that were damaged, sent properly; the others are odd or damaged requests. Printed is how many shots of each kind got
+which answer. A 5xx other than 503 and 504, no answer to a proper request, an answer that is not HTTP or shows a
+traceback, or one that takes too long is a failure; so is a service that no longer lives afterwards. The exit status
+tells, and ``--seed S --only N`` repeats shot N.
 """
 
-import argparse
 import contextlib
 import json
 import re
 import socket
-import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
+from argparse import ArgumentParser, Namespace
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from benchmarks.hostile import PATHS, Shot, request_bytes, shot
+from benchmarks.service.hostile import PATHS, Shot, request_bytes, shot
+from benchmarks.service.program import serving
 
+EPILOG = __doc__
 ALLOWED_5XX = {"503", "504"}  # busy, too late
 IMPROPER_5XX = {"501", "505"}  # what the web server rightly says of a request that is no proper HTTP
 
@@ -115,37 +115,36 @@ def known_paths(url: str, timeout: float) -> list[str]:
 @contextlib.contextmanager
 def served() -> Iterator[str]:
     """Run the service on the shipped model, and give its URL."""
-    command = [sys.executable, "-m", "service", "--port", "0", "--inference-threads", "1", "--log-level", "error"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - our own
-        try:
-            line = process.stdout.readline() if process.stdout is not None else ""
-            yield line.split()[-1]
-        finally:
-            process.terminate()
+    with serving(["--inference-threads", "1", "--log-level", "error"]) as server:
+        yield f"http://{server.netloc}"
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Fire, print what came of it, and return the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--count", type=int, default=5000, help="shots")
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the command's arguments."""
+    parser.add_argument("--count", type=int, default=5000, help="shots (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="other seeds, other shots")
     parser.add_argument("--only", type=int, help="fire only the shot of this number, and print it")
     parser.add_argument("--url", help="of a service that runs already")
-    parser.add_argument("--clients", type=int, default=8, help="shots at a time")
-    parser.add_argument("--timeout", type=float, default=60, help="seconds after which a service hangs")
-    args = parser.parse_args(argv)
-    numbers = range(args.count) if args.only is None else [args.only]
-    with contextlib.nullcontext(args.url) if args.url else served() as url:
-        paths = known_paths(url, args.timeout)
-        if args.only is not None:
-            print(shot(args.seed, args.only, paths).data)
-        start = time.perf_counter()
-        report = bombard(url, numbers, seed=args.seed, paths=paths, clients=args.clients, timeout=args.timeout)
-        alive = lives(url, args.timeout)
-    show(report)
-    print(
-        f"{len(numbers)} shots in {time.perf_counter() - start:.0f} s, seed {args.seed}, {len(paths)} paths: ", end=""
+    parser.add_argument("--clients", type=int, default=8, help="shots at a time (default: %(default)s)")
+    parser.add_argument(
+        "--timeout", type=float, default=60, help="seconds after which a service hangs (default: %(default)s)"
     )
+
+
+def run(arguments: Namespace) -> int:
+    """Fire, print what came of it, and return the exit status."""
+    numbers = range(arguments.count) if arguments.only is None else [arguments.only]
+    with contextlib.nullcontext(arguments.url) if arguments.url else served() as url:
+        paths = known_paths(url, arguments.timeout)
+        if arguments.only is not None:
+            print(shot(arguments.seed, arguments.only, paths).data)
+        start = time.perf_counter()
+        how = {"seed": arguments.seed, "clients": arguments.clients, "timeout": arguments.timeout}
+        report = bombard(url, numbers, paths=paths, **how)
+        alive = lives(url, arguments.timeout)
+    show(report)
+    seconds = time.perf_counter() - start
+    print(f"{len(numbers)} shots in {seconds:.0f} s, seed {arguments.seed}, {len(paths)} paths: ", end="")
     print(f"{len(report.failures)} failures; the service {'lives' if alive else 'no longer answers'}")
     return 0 if alive and not report.failures else 1
 
@@ -159,7 +158,3 @@ def show(report: Report) -> None:
     print(f"{'all':16}", *(f"{sum(n for (_, o), n in report.outcomes.items() if o == name):>7}" for name in names))
     for number, kind, outcome in report.failures:
         print(f"FAILURE: shot {number} ({kind}): {outcome}")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

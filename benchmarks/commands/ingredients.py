@@ -1,14 +1,14 @@
-"""What each ingredient of training brings: runs from one seed, each with one ingredient more than the last.
+"""Measure what each ingredient of training brings: runs from one seed, each with one ingredient more than the last.
 
-python benchmarks/ingredients.py --recipe RECIPE.toml --photos 2000 --out runs/ingredients [--set KEY.SUB=VALUE ...]
-
-The runs learn from the first photos of the recipe's training set and validate on all of its validation set. A run that
-was stopped goes on where it was, and one that is finished is not run again. Prints its table in docs/results.md.
+The runs learn from the first photos of the recipe's training set and validate on all of its validation set. A run
+that was stopped goes on where it was, and one that is finished is not run again. Prints its table in
+docs/results.md.
 """
 
-import argparse
 import json
-from collections.abc import Mapping, Sequence
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from training.recipe import Recipe, load_recipe
 from training.runs.folder import RunFolder
 from training.runs.start import resume, start
 
+EPILOG = __doc__
 SEARCH = DecodingOptions(length_penalty=0.0)
 GREEDY = DecodingOptions(beam_size=1, length_penalty=0.0)
 RANKED = DecodingOptions()
@@ -91,8 +92,8 @@ def first_photos(recipe: Recipe, count: int, folder: Path) -> Recipe:
     return replace(recipe, data=replace(recipe.data, train_annotations=str(file.resolve())))
 
 
-def trained(recipe: Recipe, blank: bool) -> Path:
-    """Return the best epoch's checkpoint of a run, after running it as far as is needed.
+def trained(recipe: Recipe, blank: bool) -> Path | None:
+    """Return the best epoch's checkpoint of a run, after running it as far as is needed; none if it was stopped.
 
     Args:
         recipe: The run.
@@ -102,8 +103,10 @@ def trained(recipe: Recipe, blank: bool) -> Path:
     if blank and not run.progress.steps(run.task.epoch_steps):
         nn.init.zeros_(run.task.model.decoder.output.bias)
     if not run.run():
-        raise SystemExit("stopped; the same command goes on from here")
-    return run.best_file
+        print("stopped; the same command goes on from here", file=sys.stderr)
+        return None
+    best: Path = run.best_file
+    return best
 
 
 def row(name: str, found: Evaluation) -> str:
@@ -116,25 +119,32 @@ def row(name: str, found: Evaluation) -> str:
     return f"| {name} | {scores} | {low:.1f} to {high:.1f} | {words:.1f} | {len(set(texts))} |"
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--recipe", type=Path, required=True)
-    parser.add_argument("--photos", type=int, default=2000)
-    parser.add_argument("--epochs", type=int, default=9)
-    parser.add_argument("--out", type=Path, default=Path("runs/ingredients"))
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the command's arguments."""
+    parser.add_argument("--recipe", type=Path, required=True, help="TOML file of a captioning recipe")
+    parser.add_argument("--photos", type=int, default=2000, help="to learn from (default: %(default)s)")
+    parser.add_argument("--epochs", type=int, default=9, help="of each run (default: %(default)s)")
+    parser.add_argument(
+        "--out", type=Path, default=Path("runs/ingredients"), help="folder of the runs (default: %(default)s)"
+    )
     parser.add_argument("--set", action="append", default=[], metavar="KEY.SUB=VALUE", dest="overrides")
-    args = parser.parse_args(argv)
-    args.out.mkdir(parents=True, exist_ok=True)
-    base = first_photos(load_recipe(args.recipe, args.overrides), args.photos, args.out)
-    base = replace(base, runs=str(args.out))
+
+
+def run(arguments: Namespace) -> int:
+    """Train and score one run after the other, and print a row for each; 1 if one was stopped, to go on from there."""
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    base = first_photos(load_recipe(arguments.recipe, arguments.overrides), arguments.photos, arguments.out)
+    base = replace(base, runs=str(arguments.out))
     images = load_captioned_images(base.data.path("val_annotations"), base.data.path("val_images"))
     print(HEADER, "|---|---|---|---|---|---|---|", sep="\n")
-    for name, recipe in series(base, args.epochs).items():
-        predictor = CaptionPredictor.from_checkpoint(trained(replace(recipe, name=name), name == BLANK))
+    predictor = None
+    for name, recipe in series(base, arguments.epochs).items():
+        file = trained(replace(recipe, name=name), name == BLANK)
+        if file is None:
+            return 1
+        predictor = CaptionPredictor.from_checkpoint(file)
         print(row(name, evaluate(predictor, images, SEARCH, None, Bootstrap(RESAMPLES))), flush=True)
     for name, options in (("the same, greedy", GREEDY), ("the same, ranked by length (penalty 0.5)", RANKED)):
-        print(row(name, evaluate(predictor, images, options, None, Bootstrap(RESAMPLES))), flush=True)
-
-
-if __name__ == "__main__":
-    main()
+        if predictor is not None:
+            print(row(name, evaluate(predictor, images, options, None, Bootstrap(RESAMPLES))), flush=True)
+    return 0

@@ -4,9 +4,11 @@ import statistics
 import time
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from captioner.images import read_image
+from captioner.loading import RuntimeName
 from captioner.malloc import keep_freed_memory
 from captioner.predictor import CaptionPredictor
 from service.inference.worker import batch_sizes
@@ -15,19 +17,27 @@ from service.settings import DEFAULT_SETTINGS
 BATCH = DEFAULT_SETTINGS.max_batch
 
 
+class Choice(NamedTuple):
+    """Which model, and how it is computed; see ``CaptionPredictor.from_checkpoint``."""
+
+    checkpoint: Path | None = None
+    runtime: RuntimeName = "auto"
+    threads: int | None = None
+
+
 @cache
-def predictor(threads: int | None) -> CaptionPredictor:
-    """Return the shipped model, loaded once in this process."""
+def predictor(choice: Choice) -> CaptionPredictor:
+    """Return the model, loaded once in this process."""
     keep_freed_memory()
-    return CaptionPredictor.from_checkpoint(threads=threads)
+    return CaptionPredictor.from_checkpoint(choice.checkpoint, runtime=choice.runtime, threads=choice.threads)
 
 
-def reference(photos: Sequence[bytes], threads: int | None) -> list[list[tuple[str, float]]]:
+def reference(photos: Sequence[bytes], choice: Choice) -> list[list[tuple[str, float]]]:
     """Return of each photo the captions that it gets in batches of the sizes that the service uses.
 
     They are nearly always the same; the last digits of their log-probabilities depend on the size.
     """
-    model = predictor(threads)
+    model = predictor(choice)
     return [_expected(model, [model.prepare(read_image(data))]) for data in photos]
 
 
@@ -36,16 +46,16 @@ def _expected(model: Any, picture: list[Any]) -> list[tuple[str, float]]:
     return [(caption.text, caption.log_prob) for caption in found]
 
 
-def single_ms(photo: bytes, threads: int | None) -> float:
+def single_ms(photo: bytes, choice: Choice) -> float:
     """Return how many milliseconds the caption of one photo takes, from its bytes."""
     start = time.perf_counter()
-    predictor(threads).caption(photo)
+    predictor(choice).caption(photo)
     return 1000 * (time.perf_counter() - start)
 
 
-def batched(photos: Sequence[bytes], threads: int | None, seconds: float) -> float:
+def batched(photos: Sequence[bytes], choice: Choice, seconds: float) -> float:
     """Return how many photos per second are captioned in full batches, from their bytes."""
-    model = predictor(threads)
+    model = predictor(choice)
     batches = [(list(photos) * BATCH)[start : start + BATCH] for start in range(0, len(photos), BATCH)]
     times: list[float] = []
     end = time.perf_counter() + seconds

@@ -124,7 +124,9 @@ def watch(netloc: str, begun: Any, over: Any) -> list[float]:
         start = time.perf_counter()
         connection = http.client.HTTPConnection(netloc, timeout=TIMEOUT)
         connection.request("GET", "/livez")
-        if connection.getresponse().read() and connection.close() is None:
+        answered = connection.getresponse().read()
+        connection.close()
+        if answered:
             times.append(1000 * (time.perf_counter() - start))
         over.wait(0.01)
     return times

@@ -1,0 +1,1 @@
+"""What is fast, what it costs, and what withstands: measured by anyone with ``python -m benchmarks``."""

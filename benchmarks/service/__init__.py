@@ -1,0 +1,1 @@
+"""What the service is measured with: clients, the server as a process, the library beside it, hostile requests."""

@@ -1,0 +1,39 @@
+"""``captioner export OUT``: add ONNX graphs to a model, so that it runs without torch."""
+
+from argparse import ArgumentParser, Namespace
+
+from captioner.commands.arguments import add_model, local_file
+from captioner.commands.output import DONE, say
+from captioner.runtimes.export import BITS, export_checkpoint
+
+EPILOG = """\
+OUT is the same checkpoint with graphs beside its weights: ONNX Runtime or torch serves it.
+The graphs are compared with torch before anything is written.
+
+with --bits 8 the decoder multiplies 8-bit integers, which is faster; all matrices of the
+file are rounded to them.
+
+example:
+  captioner export --checkpoint model.safetensors --bits 8 served.safetensors
+"""
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the command's arguments."""
+    parser.add_argument("out", metavar="OUT", type=local_file, help="the file to write; it may be the model's own")
+    add_model(parser)
+    parser.add_argument("--format", choices=["onnx"], default="onnx", help="which graphs (default: onnx)")
+    parser.add_argument(
+        "--bits", type=int, choices=BITS, default=BITS[-1], help="of what the decoder multiplies (default: 32)"
+    )
+
+
+def run(arguments: Namespace) -> int:
+    """Export a model; return the exit status."""
+    found = export_checkpoint(arguments.checkpoint, arguments.out, arguments.bits)
+    size = arguments.out.stat().st_size / 1e6
+    say(
+        f"wrote {arguments.out}: {size:.1f} MB; over noise its log-probabilities are at most {found.largest:.2g} "
+        f"from torch's, {100 * found.relative:.2g} % of their spread"
+    )
+    return DONE

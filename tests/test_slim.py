@@ -1,0 +1,78 @@
+"""What serves runs without torch: nothing on its way imports torch, and a model with graphs needs none."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from captioner.runtimes.export import export_checkpoint
+from tests.support.pictures import noise_image
+
+ROOT = Path(__file__).parents[1]
+# What only training and export need; whoever imports one of them is told that it is not there.
+BLOCKED = ("torch", "torchvision", "onnx", "onnxscript", "timm", "matplotlib", "pycocotools", "tensorboard")
+WITHOUT = """
+import importlib.util, sys
+kept = importlib.util.find_spec
+importlib.util.find_spec = lambda name, *package: None if name in {blocked} else kept(name, *package)
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {blocked}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+sys.meta_path.insert(0, Blocker())
+"""
+EVERYTHING = """
+import importlib, pkgutil
+TORCH = ("captioner.encoders", "captioner.decoders", "captioner.cells", "captioner.stack", "captioner.attention",
+    "captioner.model", "captioner.quantization", "captioner.checkpoint", "captioner.runtimes.torch",
+    "captioner.runtimes.tracing", "captioner.runtimes.graphs", "captioner.runtimes.export", "captioner.commands.export")
+for package in ("captioner", "service"):
+    path = importlib.import_module(package).__path__
+    for module in pkgutil.walk_packages(path, package + ".", onerror=lambda _: None):
+        if not module.name.startswith(TORCH):
+            importlib.import_module(module.name)
+"""
+CAPTION = """
+from captioner.__main__ import main
+status = main(["caption", "--checkpoint", sys.argv[1], sys.argv[2], "--json"])
+assert not status and not {blocked} & {{name.split(".")[0] for name in sys.modules}}
+"""
+
+
+def run(code: str, *arguments: Path | str) -> "subprocess.CompletedProcess[str]":
+    """Run code where torch cannot be imported."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    blocked = set(BLOCKED)
+    text = WITHOUT.format(blocked=blocked) + code.format(blocked=blocked)
+    return subprocess.run(
+        [sys.executable, "-c", text, *arguments], capture_output=True, text=True, check=False, env=environment
+    )
+
+
+def test_all_but_what_needs_torch_can_be_imported_without() -> None:
+    done = run(EVERYTHING)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_model_with_graphs_captions_without_torch(small_checkpoint_file: Path, tmp_path: Path) -> None:
+    export_checkpoint(small_checkpoint_file, tmp_path / "exported.safetensors")
+    noise_image(1, 70, 80).save(tmp_path / "photo.png")
+    done = run(CAPTION, tmp_path / "exported.safetensors", tmp_path / "photo.png")
+    assert done.returncode == 0, done.stderr
+    assert '"attention_grid": [2, 2]' in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ('["caption", "--checkpoint", sys.argv[1], "x.jpg"]', "to run it torch must be installed"),
+        ('["export", "x.safetensors"]', "export needs torch, which is not installed; pip install 'captioner[torch]'"),
+    ],
+)
+def test_what_needs_torch_says_so(small_checkpoint_file: Path, arguments: str, message: str) -> None:
+    done = run(f"from captioner.__main__ import main\nsys.exit(main({arguments}))", small_checkpoint_file)
+    assert done.returncode != 0
+    assert message in done.stderr, done.stderr
+    assert "Traceback" not in done.stderr
