@@ -121,7 +121,8 @@ class OnnxRuntime:
         self._interface = interface
         self._graphs = graphs
         self._weights = weights
-        self._encoder = self._session("encoder", threads or available_cpus())
+        self._threads = threads or available_cpus()
+        self._encoder = self._session("encoder", self._threads)
         self._prepare, self._step = self._session("prepare"), self._session("step")
 
     @property

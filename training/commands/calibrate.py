@@ -44,6 +44,14 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="OUT.safetensors",
         help="the checkpoint with its calibration",
     )
+    _add_standards(parser)
+    parser.add_argument("--json", type=file_to_write, metavar="OUT", help="also write what was found there")
+    parser.add_argument("--plot", type=png_file, metavar="OUT.png", help="also draw it")
+    add_decoding(parser, without={"num_captions"})
+
+
+def _add_standards(parser: ArgumentParser) -> None:
+    """Add what says which words are right, which captions good, and which need review."""
     parser.add_argument(
         "--agreement",
         type=int,
@@ -73,9 +81,6 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="P",
         help="in its place: captions need review if they are good with a lower probability than this",
     )
-    parser.add_argument("--json", type=file_to_write, metavar="OUT", help="also write what was found there")
-    parser.add_argument("--plot", type=png_file, metavar="OUT.png", help="also draw it")
-    add_decoding(parser, without={"num_captions"})
 
 
 def run(arguments: Namespace) -> int:
