@@ -5,6 +5,7 @@ torch is imported inside the functions that ask it, so that whoever only reads a
 
 import re
 from collections.abc import Sequence
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from captioner.errors import OptionError
@@ -76,8 +77,8 @@ def share_devices(text: str, workers: int | None, cpus: int) -> Sequence[str]:
     Raises:
         OptionError: As :func:`find_device`.
     """
-    first = find_device(text)
-    if first.type == "cpu":
+    without_torch = text in (AUTO, "cpu") and find_spec("torch") is None  # ONNX Runtime computes on the CPU then
+    if without_torch or (first := find_device(text)).type == "cpu":
         return ["cpu"] * (workers or cpus)
     gpus = [name for name in available_devices() if name.startswith("cuda")]
     names = gpus if text in (AUTO, "cuda") else [str(first)]

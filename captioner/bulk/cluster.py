@@ -41,7 +41,7 @@ def ray_engine(device: str = AUTO, workers: int | None = None) -> Engine:
             ray.init(include_dashboard=False, logging_level=logging.WARNING)
         _quieten(ray)
         gpu, count = _places(ray, device, workers)
-        refs = [block._asdict() for block in blocks]
+        refs = [{"number": block.number, "offset": block.offset} for block in blocks]
         if not refs:
             return
         found = ray.data.from_items(refs, override_num_blocks=min(len(refs), MOST_TASKS)).map(

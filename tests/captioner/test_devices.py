@@ -1,5 +1,6 @@
 """Where networks compute: which names are taken, what they stand for, and what is said where it is not there."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,12 @@ def test_workers_share_the_devices(gpus: None, name: str, workers: int | None, e
 
 def test_workers_share_the_cpus_where_there_is_no_gpu(no_gpu: None) -> None:
     assert list(share_devices("auto", None, cpus=3)) == ["cpu"] * 3
+
+
+def test_without_torch_workers_share_the_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("captioner.devices.find_spec", lambda _: None)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert list(share_devices("auto", None, cpus=3)) == list(share_devices("cpu", 3, cpus=1)) == ["cpu"] * 3
 
 
 def test_a_device_is_described(gpus: None) -> None:

@@ -74,8 +74,13 @@ class World:
 
 
 def restarts() -> int:
-    """Return how often torchrun has started all processes again because one had died."""
+    """Return how often torchrun has started this node's processes again because one of them had died."""
     return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
+
+
+def _attempt() -> int:
+    """Return what tells this start of all processes from those before; on several nodes the counts may differ."""
+    return restarts() if os.environ.get("GROUP_WORLD_SIZE", "1") == "1" else 0
 
 
 def lone_world(command: str, device: str = AUTO) -> World:
@@ -130,9 +135,10 @@ def join_world(name: str = AUTO) -> Iterator[World]:
     if size == 1:
         yield World(device=device)
         return
-    # Processes that are started again must not find the addresses of those that died.
+    # Processes that are started again must not find the addresses of those that died. On several nodes that is
+    # torchrun's part: with TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 each start has a store of its own.
     store, rank, size = next(rendezvous("env://"))
-    attempt = PrefixStore(f"attempt_{restarts()}", store)
+    attempt = PrefixStore(f"attempt_{_attempt()}", store)
     backend = "nccl" if device.type == "cuda" else "gloo"
     distributed.init_process_group(backend, store=attempt, rank=rank, world_size=size)
     try:

@@ -37,7 +37,7 @@ def start_or_restart(recipe: AnyRecipe, world: World = ALONE) -> Run[Any]:
     Raises:
         TrainingError: If the folder already holds a run that these processes have not begun.
     """
-    if restarts() and RunFolder(recipe.run_dir).state_file.exists():
+    if any(world.gather(restarts())) and RunFolder(recipe.run_dir).state_file.exists():
         return resume(recipe.run_dir, type(recipe), world)
     return start(recipe, world)
 

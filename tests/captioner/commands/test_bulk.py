@@ -40,7 +40,13 @@ class Program:
 
     def __init__(self, *arguments: object, tmp_path: Path, threads: int = 1) -> None:
         self.mark = uuid4().hex
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": str(threads), MARK: self.mark}
+        environment = {
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "OMP_NUM_THREADS": str(threads),
+            MARK: self.mark,
+            "RAY_worker_niceness": "0",
+        }
         environment.pop("RAY_ADDRESS", None)
         command = [sys.executable, "-m", "captioner", "bulk", *map(str, arguments)]
         self._told = tmp_path / f"{self.mark}.txt"
