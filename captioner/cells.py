@@ -181,9 +181,9 @@ class GRUCell(Cell):
 
     def _gates(self, drive: Tensor, state: CellState) -> tuple[Tensor, Tensor, Tensor]:
         (hidden,) = state
-        reset, update, content = torch.split(drive.to(hidden.dtype), self.hidden_size, dim=1)
+        reset, update, content = drive.to(hidden.dtype).chunk(3, dim=1)
         past = self.recurrent(hidden).to(hidden.dtype)
-        past_reset, past_update, past_content = torch.split(past, self.hidden_size, dim=1)
+        past_reset, past_update, past_content = past.chunk(3, dim=1)
         reset = torch.sigmoid(reset + past_reset)
         return reset, torch.sigmoid(update + past_update), torch.tanh(content + reset * past_content)
 
