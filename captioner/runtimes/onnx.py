@@ -25,6 +25,7 @@ from captioner.types import Features, FloatArray, IntArray, ScoredStep
 INTEGERS = ".integers"  # ends the name of a matrix of 8 bits as integer kernels read it, transposed
 SCALES = ".scales"  # ends the name of the steps of its columns
 GRAPH_VERSION = 1
+STEP_THREADS = 2  # a photo took 44 ms with two and 55 with one, on two cores; there is too little to do for more
 Arrays = tuple[NDArray[Any], ...]
 
 
@@ -124,7 +125,8 @@ class OnnxRuntime:
         self._weights = weights
         self._threads = threads or available_cpus()
         self._encoder = self._session("encoder", self._threads)
-        self._prepare, self._step = self._session("prepare"), self._session("step")
+        self._prepare = self._session("prepare")
+        self._step = self._session("step", min(self._threads, STEP_THREADS))
 
     @property
     def place(self) -> str:
@@ -168,7 +170,7 @@ class OnnxRuntime:
         return self._session("inspect")  # seldom asked for
 
     def _session(self, name: str, threads: int = 1) -> ort.InferenceSession:
-        """Load a graph; but for the encoder one thread does the little that there is to do sooner than several."""
+        """Load a graph."""
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # others may need the core meanwhile
