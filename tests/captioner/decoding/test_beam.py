@@ -9,6 +9,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from captioner.decoding import DecodingOptions
+from captioner.decoding.beam import best_of
+from captioner.decoding.rows import IMPOSSIBLE
 from tests.support.toy_decoder import EOS, STATES, Reader, Tokens, run, table
 
 Scored = list[tuple[float, Tokens]]
@@ -126,3 +128,12 @@ def test_search_waits_for_the_best_beam_of_any_group() -> None:
     options = DecodingOptions(beam_size=2, groups=2, diversity=10, max_length=3, length_penalty=0)
     [[best]] = run(memory, options)
     assert best.tokens == (5, 5, EOS)
+
+
+@pytest.mark.parametrize("count", [1, 7, 64])
+@pytest.mark.parametrize("size", [64, 65, 1000, 12_700])
+@pytest.mark.parametrize("levels", [3, 1_000_000])
+def test_the_best_are_those_of_a_stable_sort(size: int, count: int, levels: int) -> None:
+    values = np.random.default_rng(size).integers(0, levels, (3, size)).astype(np.float32)
+    values[1, ::2] = IMPOSSIBLE
+    assert np.array_equal(best_of(values, count), np.argsort(-values, axis=1, kind="stable")[:, :count])
