@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import cast
 
-from captioner.commands.arguments import FLAGS, spelled
+from captioner.commands.arguments import FLAGS, add_device, spelled
 from captioner.commands.output import DONE, say
 from captioner.commands.parser import Command, CommandParser
 from captioner.decoding import DecodingOptions
@@ -34,14 +34,15 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="KEY.SUB=VALUE",
         help="replace a value in all stages whose recipes have it, or in one: STAGE.KEY.SUB=VALUE",
     )
+    add_device(parser)
 
 
 def run(arguments: Namespace) -> int:
     """Run all stages that are not done; return the exit status."""
-    world, stages = lone_world("all"), plan(arguments.recipe, arguments.set)
+    world, stages = lone_world("all", arguments.device), plan(arguments.recipe, arguments.set)
     for stage in stages:
         if stage.file is None:
-            _parsed(stage)  # what is wrong with it is better known before the work than after it
+            _parsed(stage, world)  # what is wrong with it is better known before the work than after it
     for number, stage in enumerate(stages, start=1):
         title = f"stage {number} of {len(stages)}, {stage.recipe.name} ({stage.recipe.command})"
         try:
@@ -76,30 +77,30 @@ def _run(stage: Stage, title: str, world: World) -> int:
             found = start(stage.read(), world)
         return learn(found, stage.recipe.command, world)
     note_begin(stage)
-    command, options = _parsed(stage)
+    command, options = _parsed(stage, world)
     status = command.run(options)
     if status == DONE:
         note_end(stage)
     return status
 
 
-def _parsed(stage: Stage) -> tuple[Command, Namespace]:
+def _parsed(stage: Stage, world: World) -> tuple[Command, Namespace]:
     """Return the command of a stage that has no recipe, and the arguments of its command line."""
     name = stage.recipe.command
     package, program = HOMES.get(name, ("training.commands", "captioner train"))
     command = cast("Command", import_module(f"{package}.{name}"))
     parser = CommandParser(prog=f"stage {stage.recipe.name}: {program} {name}")
     command.add_arguments(parser)
-    return command, parser.parse_args(_line(stage))
+    return command, parser.parse_args(_line(stage, world))
 
 
-def _line(stage: Stage) -> list[str]:
+def _line(stage: Stage, world: World) -> list[str]:
     """Return the command line of a stage that has no recipe."""
     if stage.recipe.command == "export":
         return ["--checkpoint", str(stage.before[0].made), str(stage.made), *stage.recipe.arguments]
     files, rest = [str(one.made) for one in stage.before], ["--out", str(stage.made), *stage.recipe.arguments]
     if stage.recipe.command == "calibrate":
-        return ["--checkpoint", *files, *_validation(stage), *rest]
+        return ["--checkpoint", *files, *_validation(stage), "--device", str(world.device), *rest]
     if stage.recipe.command in ("average", "join"):
         return [*files, "--name", stage.folder.name, *rest]
     return [*files, *rest]
