@@ -77,7 +77,7 @@ def test_encoders_of_shipped_recipes_build(name: str) -> None:
 def test_stages_of_shipped_recipes_are_ready(name: str) -> None:
     stages = plan(FOLDER / f"{name}.toml", ["data.root=there"])
     commands = [stage.recipe.command for stage in stages]
-    assert (commands[:2], commands[-2:]) == (["fit-concepts", "fit"], ["quantize", "calibrate"])
+    assert (commands[:2], commands[-3:]) == (["fit-concepts", "fit"], ["quantize", "calibrate", "export"])
     recipes = [stage.read(with_start=False) for stage in stages if stage.file]
     assert {recipe.data.root for recipe in recipes} == {"there"}
     assert stages[1].read().encoder_weights == str(stages[0].made)
@@ -85,11 +85,11 @@ def test_stages_of_shipped_recipes_are_ready(name: str) -> None:
 
 def test_the_shipped_model_is_the_mean_of_three_runs_that_began_alike() -> None:
     stages = {stage.recipe.name: stage for stage in plan(FOLDER / "flickr8k-all.toml")}
-    runs = [stages[name] for name in stages["soup"].recipe.of]
+    runs = [stages[name] for name in stages["mean"].recipe.of]
     assert {stage.starts for stage in runs} == {('start_from="runs/flickr8k-together/best.safetensors"',)}
     phases = [stage.read(with_start=False).training.phases[0] for stage in runs]
     assert len({(phase.learning_rate, phase.bleu) for phase in phases}) == len(runs) == 3
-    assert stages["soup"].folder == Path("runs/flickr8k-all")
+    assert stages["mean"].folder == Path("runs/flickr8k-all")
 
 
 def test_classic_and_show_attend_tell_are_the_papers() -> None:
