@@ -156,7 +156,7 @@ def test_killed_it_leaves_no_worker_and_goes_on(tmp_path: Path, small_checkpoint
 
 
 def test_ctrl_c_stops_it(tmp_path: Path, small_checkpoint_file: Path) -> None:
-    photos = small_photos(tmp_path / "photos", 400)
+    photos = small_photos(tmp_path / "photos", 2000)
     output = tmp_path / "out"
     command = (photos, output, "--checkpoint", small_checkpoint_file, "--block-size", 4, "--workers", 1)
     program = Program(*command, tmp_path=tmp_path)
@@ -170,7 +170,7 @@ def test_ctrl_c_stops_it(tmp_path: Path, small_checkpoint_file: Path) -> None:
 def test_a_worker_that_is_killed_ends_the_job_and_says_how_to_go_on(
     tmp_path: Path, small_checkpoint_file: Path
 ) -> None:
-    photos, output = small_photos(tmp_path / "photos", 400), tmp_path / "out"
+    photos, output = small_photos(tmp_path / "photos", 2000), tmp_path / "out"
     command = (photos, output, "--checkpoint", small_checkpoint_file, "--block-size", 4, "--workers", 1)
     program = Program(*command, tmp_path=tmp_path)
     wait_for(lambda: len(list(output.glob("part-*"))) > 1)
