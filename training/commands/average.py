@@ -5,10 +5,9 @@ from pathlib import Path
 
 import torch
 
-from captioner.checkpoint import load_checkpoint, save_checkpoint
+from captioner.checkpoint import save_checkpoint
 from captioner.commands.output import DONE, say
-from training.commands.files import checkpoint_to_write
-from training.errors import TrainingError
+from training.commands.files import checkpoint_to_write, different_models
 from training.initial.average import average
 
 TYPES = {8: torch.int8, 16: torch.float16, 32: torch.float32}
@@ -32,9 +31,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Write the mean; return the exit status."""
-    models = {str(path): load_checkpoint(path) for path in arguments.checkpoints}
-    if len(models) < len(arguments.checkpoints):
-        raise TrainingError("the same file is given twice; a mean is made of different checkpoints")
+    models = different_models(arguments.checkpoints, "a mean is made of different checkpoints")
     averaged = average(models, arguments.name, arguments.version, arguments.weights)
     save_checkpoint(averaged, arguments.out, TYPES[arguments.bits])
     say(f"wrote {arguments.out}: the mean of {len(models)} checkpoints; its captions are not calibrated yet")

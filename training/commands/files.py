@@ -1,8 +1,12 @@
-"""Files that commands write."""
+"""Files that commands write, and several that they read."""
 
 import tempfile
 from argparse import ArgumentTypeError
+from collections.abc import Sequence
 from pathlib import Path
+
+from captioner.checkpoint import Checkpoint, load_checkpoint
+from training.errors import TrainingError
 
 
 def png_file(text: str) -> Path:
@@ -81,3 +85,20 @@ def _try(text: str, folder: Path) -> None:
             pass
     except OSError as error:
         raise ArgumentTypeError(f"{text}: cannot write into {there}: {error.strerror or error}") from None
+
+
+def different_models(paths: Sequence[Path], why: str) -> dict[str, Checkpoint]:
+    """Load checkpoints, by their paths.
+
+    Args:
+        paths: The files.
+        why: None may be given twice.
+
+    Raises:
+        CheckpointError: If one cannot be used.
+        TrainingError: If one is given twice.
+    """
+    models = {str(path): load_checkpoint(path) for path in paths}
+    if len(models) < len(paths):
+        raise TrainingError(f"the same file is given twice; {why}")
+    return models

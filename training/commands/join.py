@@ -5,10 +5,9 @@ from pathlib import Path
 
 import torch
 
-from captioner.checkpoint import load_checkpoint, save_checkpoint
+from captioner.checkpoint import save_checkpoint
 from captioner.commands.output import DONE, say
-from training.commands.files import checkpoint_to_write
-from training.errors import TrainingError
+from training.commands.files import checkpoint_to_write, different_models
 from training.initial.ensemble import join
 
 TYPES = {8: torch.int8, 16: torch.float16}
@@ -29,9 +28,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Join the models and write the ensemble; return the exit status."""
-    models = {str(path): load_checkpoint(path) for path in arguments.checkpoints}
-    if len(models) < len(arguments.checkpoints):
-        raise TrainingError("the same file is given twice; an ensemble is made of models that were trained apart")
+    models = different_models(arguments.checkpoints, "an ensemble is made of models that were trained apart")
     joined = join(models, arguments.name, arguments.version)
     save_checkpoint(joined, arguments.out, TYPES[arguments.bits])
     say(f"wrote {arguments.out}: {joined.model.config.decoder.members} decoders; its captions are not calibrated yet")
