@@ -16,13 +16,14 @@ from torch import nn
 
 from captioner.decoding import DecodingOptions
 from captioner.predictor import CaptionPredictor
+from training.concepts.recipe import ConceptRecipe
 from training.data import load_captioned_images
 from training.evaluation.bootstrap import Bootstrap
 from training.evaluation.evaluate import Evaluation, evaluate
 from training.phase import PhaseRecipe
-from training.recipe import Recipe, load_recipe
+from training.recipe import Recipe, load_recipe, read_recipe
 from training.runs.folder import RunFolder
-from training.runs.start import resume, start
+from training.runs.start import AnyRecipe, resume, start
 
 EPILOG = __doc__
 SEARCH = DecodingOptions(length_penalty=0.0)
@@ -31,7 +32,7 @@ RANKED = DecodingOptions()
 RESAMPLES = 1000
 AVERAGE = 0.995  # of the weights, over some 200 steps, since the runs are short
 BLANK = "cross-entropy"
-SHOWN = "+ mirrored and augmented photos"
+TAUGHT = "+ an encoder taught which words people use of the photos"
 HEADER = "| run | BLEU-4 | ROUGE-L | CIDEr | 95% | words | distinct |"
 
 
@@ -45,8 +46,14 @@ def phased(base: Recipe, *phases: PhaseRecipe) -> Recipe:
     return replace(base, training=replace(base.training, phases=phases))
 
 
-def series(recipe: Recipe, epochs: int) -> Mapping[str, Recipe]:
-    """Return the runs in order; those that start with a plus have one ingredient more than the last one that does."""
+def series(recipe: Recipe, epochs: int, taught_weights: Path) -> Mapping[str, Recipe]:
+    """Return the runs in order; those that start with a plus have one ingredient more than the last one that does.
+
+    Args:
+        recipe: Whose encoder starts with ImageNet's weights.
+        epochs: Of each run.
+        taught_weights: Of its encoder once it has been taught words.
+    """
     training = replace(recipe.training, average=0.0, patience=10_000, images_per_batch=20)
     data = replace(recipe.data, mirror=False, augmented=0)
     untied = replace(recipe.model, decoder=replace(recipe.model.decoder, tied=False))
@@ -57,14 +64,15 @@ def series(recipe: Recipe, epochs: int) -> Mapping[str, Recipe]:
     smooth = phased(tied, learning(epochs, label_smoothing=0.1))
     averaged = replace(smooth, training=replace(smooth.training, average=AVERAGE))
     shown = replace(averaged, data=replace(data, mirror=True, augmented=2))
+    taught = replace(shown, encoder_weights=str(taught_weights))
     first = epochs // 3
     tuned = phased(
-        shown,
+        taught,
         learning(first, label_smoothing=0.1, schedule="constant"),
         learning(epochs - first, label_smoothing=0.1, encoder_stage="stride16", encoder_learning_rate=1e-4),
     )
-    kept = RunFolder(replace(shown, name=SHOWN).run_dir).best_file
-    further = replace(shown, start_from=str(kept), encoder_weights="")
+    kept = RunFolder(replace(taught, name=TAUGHT).run_dir).best_file
+    further = replace(taught, start_from=str(kept), encoder_weights="")
     critical = learning(first, learning_rate=1e-4, cross_entropy=0.0, self_critical=1.0, sampling="beam", dropout=0.3)
     again = learning(first, learning_rate=1e-4, label_smoothing=0.1)
     return {
@@ -74,7 +82,8 @@ def series(recipe: Recipe, epochs: int) -> Mapping[str, Recipe]:
         "+ tied word vectors": tied,
         "+ label smoothing": smooth,
         "+ averaged weights": averaged,
-        SHOWN: shown,
+        "+ mirrored and augmented photos": shown,
+        TAUGHT: taught,
         "the same, CNN fine-tuned in the last two thirds": tuned,
         "+ self-critical": phased(further, critical),
         "instead of that, cross-entropy for as long": phased(further, again),
@@ -92,14 +101,14 @@ def first_photos(recipe: Recipe, count: int, folder: Path) -> Recipe:
     return replace(recipe, data=replace(recipe.data, train_annotations=str(file.resolve())))
 
 
-def trained(recipe: Recipe, blank: bool) -> Path | None:
+def trained(recipe: AnyRecipe, blank: bool = False) -> Path | None:
     """Return the best epoch's checkpoint of a run, after running it as far as is needed; none if it was stopped.
 
     Args:
         recipe: The run.
         blank: Whether it starts with all words equally likely.
     """
-    run = resume(recipe.run_dir) if RunFolder(recipe.run_dir).state_file.exists() else start(recipe)
+    run = resume(recipe.run_dir, type(recipe)) if RunFolder(recipe.run_dir).state_file.exists() else start(recipe)
     if blank and not run.progress.steps(run.task.epoch_steps):
         nn.init.zeros_(run.task.model.decoder.output.bias)
     if not run.run():
@@ -122,6 +131,7 @@ def row(name: str, found: Evaluation) -> str:
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument("--recipe", type=Path, required=True, help="TOML file of a captioning recipe")
+    parser.add_argument("--concepts", type=Path, required=True, help="TOML file of a recipe that teaches words")
     parser.add_argument("--photos", type=int, default=2000, help="to learn from (default: %(default)s)")
     parser.add_argument("--epochs", type=int, default=9, help="of each run (default: %(default)s)")
     parser.add_argument(
@@ -135,10 +145,15 @@ def run(arguments: Namespace) -> int:
     arguments.out.mkdir(parents=True, exist_ok=True)
     base = first_photos(load_recipe(arguments.recipe, arguments.overrides), arguments.photos, arguments.out)
     base = replace(base, runs=str(arguments.out))
+    concepts = read_recipe(ConceptRecipe, arguments.concepts, [])
+    words = replace(concepts, data=base.data, encoder_weights=base.encoder_weights, name="concepts", runs=base.runs)
+    taught = trained(words)
+    if taught is None:
+        return 1
     images = load_captioned_images(base.data.path("val_annotations"), base.data.path("val_images"))
     print(HEADER, "|---|---|---|---|---|---|---|", sep="\n")
     predictor = None
-    for name, recipe in series(base, arguments.epochs).items():
+    for name, recipe in series(base, arguments.epochs, taught).items():
         file = trained(replace(recipe, name=name), name == BLANK)
         if file is None:
             return 1

@@ -322,14 +322,42 @@ decoder = {{ embedding_size = 16, hidden_size = 16, attention_size = 16 }}
 """
 
 
+CONCEPTS = """
+name = "words"
+image = {{ size = 64 }}
+encoder = {{ name = "tiny" }}
+words = {{ least_photos = 1, agreement = 1 }}
+training = {{ epochs = 1, images_per_batch = 2, encoder_stage = "stride16" }}
+[data]
+root = "{folder}"
+train_annotations = "train.json"
+train_images = "train"
+val_annotations = "val.json"
+val_images = "val"
+"""
+
+
 @pytest.mark.usefixtures("_without_java")
 def test_ingredients(shapes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     recipe = tmp_path / "tiny.toml"
     recipe.write_text(RECIPE.format(folder=shapes))
-    words = ["--recipe", str(recipe), "--photos", "4", "--epochs", "3", "--out", str(tmp_path / "runs")]
+    concepts = tmp_path / "concepts.toml"
+    concepts.write_text(CONCEPTS.format(folder=shapes))
+    words = [
+        "--recipe",
+        str(recipe),
+        "--concepts",
+        str(concepts),
+        "--photos",
+        "4",
+        "--epochs",
+        "3",
+        "--out",
+        str(tmp_path / "runs"),
+    ]
     assert main(["ingredients", *words]) == 0
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
-    assert len(lines) == 13  # the heading, ten runs, and two more searches
+    assert len(lines) == 14  # the heading, eleven runs, and two more searches
 
 
 def test_a_runtime_that_a_model_is_not_for_is_told(
