@@ -88,7 +88,7 @@ def create_app(
     fetcher = Fetcher.from_settings(settings)
     app.register_blueprint(create_api(pipeline, engine, fetcher, settings))
     app.register_blueprint(create_heatmaps(pipeline, fetcher, settings))
-    for adapter in create_adapters(pipeline, engine, settings):
+    for adapter in create_adapters(pipeline, engine, fetcher, settings):
         app.register_blueprint(adapter)
     app.register_blueprint(create_reference(settings))
     app.register_blueprint(create_pages(settings))

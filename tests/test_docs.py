@@ -14,7 +14,10 @@ from captioner.__main__ import _parser as captioner_parser
 from captioner.predictor import CaptionPredictor
 from service.settings import Settings
 from service.settings import _parser as service_parser
+from service.web.adapters import ollama
 from service.web.adapters.hugging_face import NAMES
+from service.web.adapters.openai import chat_completions, responses
+from service.web.adapters.prompting import LIKELIEST
 from service.web.heatmaps import DEFAULTS
 from service.web.parameters import CAPTIONS, DECODING, HEATMAPS, SCORES
 from training.__main__ import parser as training_parser
@@ -149,3 +152,12 @@ def test_the_http_documentation_names_the_defaults() -> None:
 def test_the_documentation_names_hugging_face_s_parameters() -> None:
     page = text(ROOT / "docs/http-api.md").split("\n## Clients of other systems\n")[1]
     assert all(f"`{name}`" in page and f"`{ours}`" in page for name, ours in NAMES.items())
+
+
+def test_the_documentation_names_the_options_of_prompts() -> None:
+    parts = text(ROOT / "docs/http-api.md").split("\n### ")
+    [ours], [theirs] = ([part for part in parts if part.startswith(name)] for name in ("Ollama", "OpenAI"))
+    rows = dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", ours, re.MULTILINE))
+    assert rows == {name: kind.meaning for name, kind in ollama.OPTIONS.items()}
+    assert all(f"`{name}`" in theirs for name in {**chat_completions.OPTIONS, **responses.OPTIONS})
+    assert f"up to {LIKELIEST:g}" in text(ROOT / "docs/integrations.md").lower()

@@ -22,6 +22,7 @@ from benchmarks.models import add_model_arguments
 from benchmarks.photos import read_photos
 from benchmarks.report import add_json_argument, introduce, publish
 from benchmarks.service.clients import Load, alternate, burst, closed_loop, watch
+from benchmarks.service.interfaces import INTERFACES
 from benchmarks.service.library import Choice, batched, reference, single_ms
 from benchmarks.service.program import model_flags, serving
 from benchmarks.timing import percentile
@@ -51,6 +52,12 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--photos", type=Path, metavar="FOLDER", help="JPEG files; default: photos made up")
     parser.add_argument("--count", type=int, default=64, help="different photos (default: %(default)s)")
     parser.add_argument("--clients", type=int, nargs="+", default=list(CLIENTS), help="(default: 1 to 32)")
+    parser.add_argument(
+        "--interface",
+        choices=list(INTERFACES),
+        default="captions",
+        help="as whose client to ask (default: %(default)s)",
+    )
     parser.add_argument("--seconds", type=float, default=20, help="how long each row takes (default: %(default)s)")
     parser.add_argument("--places", type=int, default=64, help="how many photos may wait (default: %(default)s)")
     parser.add_argument("--burst", type=int, default=200, help="requests of the burst (default: %(default)s)")
@@ -72,16 +79,19 @@ def run(arguments: Namespace) -> int:
     """Run it all, print a table, and return 1 if an answer was wrong or lost."""
     photos = read_photos(arguments.photos, arguments.count)
     choice = Choice(arguments.checkpoint, arguments.runtime, arguments.threads)
-    introduce(seconds=arguments.seconds, photos=len(photos))
+    interface = arguments.interface
+    introduce(seconds=arguments.seconds, photos=len(photos), interface=interface)
     with serving(flags(arguments)) as server, a_process() as library, a_process() as clients:
         expected = library(reference, photos, choice)
-        longer = alternate(server.netloc, photos, lambda photo: library(single_ms, photo, choice), arguments.times)
+        longer = alternate(
+            server.netloc, photos, lambda photo: library(single_ms, photo, choice), arguments.times, interface
+        )
         rows = [
             row
             for number in arguments.clients
-            for row in measured(number, photos, server.netloc, choice, arguments.seconds, library, clients)
+            for row in measured(number, photos, server.netloc, choice, arguments.seconds, library, clients, interface)
         ]
-        many, livez = shot(server.netloc, photos, arguments.burst, clients)
+        many, livez = shot(server.netloc, photos, arguments.burst, clients, interface)
     found = [summed([row for row in rows if row.load.clients == number], expected) for number in arguments.clients]
     lone = {"median_ms": statistics.median(longer), "p90_ms": percentile(longer, 90)}
     fired = {**outcome(many, expected), "slowest_livez_ms": max(livez, default=0.0)}
@@ -111,23 +121,30 @@ class Row:
 
 
 def measured(
-    number: int, photos: Sequence[bytes], netloc: str, choice: Choice, seconds: float, library: Any, clients: Any
+    number: int,
+    photos: Sequence[bytes],
+    netloc: str,
+    choice: Choice,
+    seconds: float,
+    library: Any,
+    clients: Any,
+    interface: str,
 ) -> Iterator[Row]:
     """Measure library and service in turn, since the speed of a machine that others use drifts."""
     part = seconds / ROUNDS
     for _ in range(ROUNDS):
         speed = library(batched, photos, choice, part / 2)
-        yield Row(clients(closed_loop, netloc, photos, number, part), speed)
+        yield Row(clients(closed_loop, netloc, photos, number, part, interface), speed)
 
 
-def shot(netloc: str, photos: Sequence[bytes], number: int, clients: Any) -> tuple[Load, list[float]]:
+def shot(netloc: str, photos: Sequence[bytes], number: int, clients: Any, interface: str) -> tuple[Load, list[float]]:
     """Fire a burst, while another process asks whether the server lives."""
     context = multiprocessing.get_context("spawn")
     with context.Manager() as manager, ProcessPoolExecutor(1, context) as watcher:
         begun, over = manager.Event(), manager.Event()
         seen = watcher.submit(watch, netloc, begun, over)
         begun.wait(WATCH_SECONDS)
-        load = clients(burst, netloc, photos, number)
+        load = clients(burst, netloc, photos, number, interface)
         over.set()
         return load, seen.result()
 

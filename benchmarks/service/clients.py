@@ -1,13 +1,14 @@
 """Clients of the service, as many threads as there are clients; to be run in a process of their own."""
 
 import http.client
-import json
 import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
+
+from benchmarks.service.interfaces import INTERFACES, Interface
 
 WARM_UP_SECONDS = 0.2  # part of the time that is not counted: of each client's first answers
 TIMEOUT = 120
@@ -21,7 +22,8 @@ class Load:
         clients: How many asked at the same time.
         seconds: For how long.
         answered: How many captions came within that time.
-        captions: The number of a photo, the caption that was answered, and its log-probability, for each answer.
+        captions: The number of a photo, the caption that was answered, and its log-probability, for each answer; not a
+            number where the interface tells none.
         milliseconds: How long each of those answers took.
         refused: How many were answered 503.
         failures: How many were not answered, or otherwise.
@@ -35,11 +37,11 @@ class Load:
     refused: int = 0
     failures: int = 0
 
-    def ask(self, connection: http.client.HTTPConnection, photo: int, data: bytes) -> None:
-        """Have a photo captioned, and write down the answer."""
+    def ask(self, connection: http.client.HTTPConnection, photo: int, data: bytes, interface: Interface) -> None:
+        """Have a photo captioned, whose request is encoded already, and write down the answer."""
         start = time.perf_counter()
         try:
-            connection.request("POST", "/v1/captions", data, {"Content-Type": "image/jpeg"})
+            connection.request("POST", interface.path, data, {"Content-Type": interface.kind})
             response = connection.getresponse()
             body = response.read()
         except (OSError, http.client.HTTPException):
@@ -48,8 +50,7 @@ class Load:
             return
         took = time.perf_counter() - start
         if response.status == 200:
-            caption = json.loads(body)["captions"][0]
-            self.captions.append((photo, caption["text"], caption["log_prob"]))
+            self.captions.append((photo, *interface.decode(body)))
             self.milliseconds.append(1000 * took)
         elif response.status == 503 and response.headers["Retry-After"]:
             self.refused += 1
@@ -57,8 +58,11 @@ class Load:
             self.failures += 1
 
 
-def closed_loop(netloc: str, photos: Sequence[bytes], clients: int, seconds: float) -> Load:
+def closed_loop(
+    netloc: str, photos: Sequence[bytes], clients: int, seconds: float, interface: str = "captions"
+) -> Load:
     """Let clients ask again as soon as they are answered, for so long after a little warming up."""
+    asked, bodies = _encoded(photos, interface)
     begin = time.perf_counter() + WARM_UP_SECONDS * seconds
     end = begin + seconds
 
@@ -70,7 +74,7 @@ def closed_loop(netloc: str, photos: Sequence[bytes], clients: int, seconds: flo
             photo = (photo + 1) % len(photos)
             load = warming if now < begin else seen
             before = len(load.captions)
-            load.ask(connection, photo, photos[photo])
+            load.ask(connection, photo, bodies[photo], asked)
             if begin <= time.perf_counter() <= end:
                 seen.answered += len(load.captions) - before
         connection.close()
@@ -81,24 +85,28 @@ def closed_loop(netloc: str, photos: Sequence[bytes], clients: int, seconds: flo
     return _sum(parts, clients, seconds)
 
 
-def alternate(netloc: str, photos: Sequence[bytes], library: Callable[[bytes], float], times: int) -> list[float]:
+def alternate(
+    netloc: str, photos: Sequence[bytes], library: Callable[[bytes], float], times: int, interface: str = "captions"
+) -> list[float]:
     """Ask for one caption at a time, and have the library caption the same photo by itself right before.
 
     Returns:
         By how many milliseconds the service took longer, each time.
     """
     connection, seen = http.client.HTTPConnection(netloc, timeout=TIMEOUT), Load(1)
+    asked, bodies = _encoded(photos, interface)
     alone = []
     for number in range(times):
         photo = number % len(photos)
         alone.append(library(photos[photo]))
-        seen.ask(connection, photo, photos[photo])
+        seen.ask(connection, photo, bodies[photo], asked)
     connection.close()
     return [service - by_itself for service, by_itself in zip(seen.milliseconds, alone, strict=True)]
 
 
-def burst(netloc: str, photos: Sequence[bytes], clients: int) -> Load:
+def burst(netloc: str, photos: Sequence[bytes], clients: int, interface: str = "captions") -> Load:
     """Let clients ask once, all at the same time."""
+    asked, bodies = _encoded(photos, interface)
     together = threading.Barrier(clients)
 
     def client(number: int) -> Load:
@@ -106,7 +114,7 @@ def burst(netloc: str, photos: Sequence[bytes], clients: int) -> Load:
         connection = http.client.HTTPConnection(netloc, timeout=TIMEOUT)
         connection.connect()
         together.wait(TIMEOUT)
-        seen.ask(connection, number % len(photos), photos[number % len(photos)])
+        seen.ask(connection, number % len(photos), bodies[number % len(photos)], asked)
         connection.close()
         return seen
 
@@ -130,6 +138,12 @@ def watch(netloc: str, begun: Any, over: Any) -> list[float]:
             times.append(1000 * (time.perf_counter() - start))
         over.wait(0.01)
     return times
+
+
+def _encoded(photos: Sequence[bytes], interface: str) -> tuple[Interface, list[bytes]]:
+    """Return an interface and the requests about photos, made beforehand: the time for it is the clients'."""
+    asked = INTERFACES[interface]
+    return asked, [asked.encode(photo) for photo in photos]
 
 
 def _sum(parts: Sequence[Load], clients: int, seconds: float) -> Load:

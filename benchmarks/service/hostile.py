@@ -14,9 +14,13 @@ from urllib.parse import quote
 
 from PIL import Image, ImageDraw
 
+from benchmarks.service import prompts
+from benchmarks.service.prompts import odd_prompt
+
 PATHS = ("/", "/v1/captions", "/v1/scores", "/livez", "/readyz", "/metrics", "/openapi.json", "/static/page.js")
 UPLOADS = ("/v1/captions?beam_size=1&max_length=3", "/v1/scores?text=a+dog")
 NAMES = ("flickr8k", "captioner", "fake", "1")  # to put in place of a path's variables
+TAKING = ("/captions", "/hf", "/infer", "/heatmaps", *prompts.PATHS)  # photos in base64
 BOUNDARY = b"line"
 EXTREMES = (0, 1, 2, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
 METHODS = (b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS", b"TRACE", b"get", b"X" * 999)
@@ -252,7 +256,7 @@ def shoot_fields(random: Random, paths: Sequence[str]) -> Shot:
 def shoot_json(random: Random, paths: Sequence[str]) -> Shot:
     """Return JSON that is odd, damaged or endlessly deep."""
     value: object = random.choice((*NASTY, None, 1e308, -1, [], {}, [[]], {"inputs": []}))
-    names = ("inputs", "image", "images", "parameters", "options", "id", "data", "url", "__proto__")
+    names = ("inputs", "image", "images", "parameters", "options", "id", "data", "url", "messages", "__proto__")
     body = json.dumps({random.choice(names): value for _ in range(3)}).encode()
     deep = random.choice((b"[", b'{"a":', b'{"inputs":[')) * 20_000
     body = random.choice((body, mutate(random, body), deep, b"\xff\xfe" + body, b"NaN", b'"\\ud800"', b"1" * 5000))
@@ -260,8 +264,9 @@ def shoot_json(random: Random, paths: Sequence[str]) -> Shot:
 
 
 def shoot_encoded(random: Random, paths: Sequence[str]) -> Shot:
-    """Return a damaged photo in base64 within JSON, as several interfaces take it, perhaps with an odd option."""
-    data = mutate(random, random.choice(list(seeds().values())))
+    """Return a photo, mostly damaged, as base64 within JSON, as many interfaces take it, perhaps with an odd option."""
+    data = random.choice(list(seeds().values()))
+    data = mutate(random, data) if random.random() < 0.7 else data
     text = base64.b64encode(data).decode()[random.choice((0, 0, 0, 1)) :]
     extra: object = random.choice((*NASTY, 1, {}, [], None))
     tensor = {
@@ -275,9 +280,9 @@ def shoot_encoded(random: Random, paths: Sequence[str]) -> Shot:
         {"inputs": [tensor], "id": random.choice(("1", extra))},
         {random.choice(("image", "images", "data")): random.choice((text, [text, text], [{"data": text}], extra))},
     )
-    body = json.dumps(random.choice(bodies)).encode()
-    taking = [path for path in paths if path.endswith(("/captions", "/hf", "/infer", "/heatmaps"))]
-    sent = request_bytes(b"POST", random.choice(taking or paths), body, [b"Content-Type: application/json"])
+    path = random.choice([path for path in paths if path.endswith(TAKING)] or paths)
+    body = odd_prompt(random, path, text, extra) if path.endswith(prompts.PATHS) else random.choice(bodies)
+    sent = request_bytes(b"POST", path, json.dumps(body).encode(), [b"Content-Type: application/json"])
     return Shot("encoded", sent, proper=True)
 
 

@@ -62,10 +62,11 @@ def _plain(value: object) -> str:
 
 
 def whole_number(low: int, high: int, meaning: str = "") -> Kind:
-    """Return the kind of whole numbers in plain digits."""
+    """Return the kind of whole numbers in plain digits, with a sign only where some are below 0."""
+    digits = "-?[0-9]{1,19}" if low < 0 else "[0-9]{1,19}"
 
     def read(text: str) -> int:
-        if not re.fullmatch("[0-9]{1,19}", text):  # int() also takes signs, spaces, underscores and other scripts
+        if not re.fullmatch(digits, text):  # int() also takes other signs, spaces, underscores and other scripts
             raise ValueError(text)
         return _within(int(text), low, high)
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
@@ -88,6 +89,14 @@ def never_store(blueprint: Blueprint) -> None:
         return response
 
     blueprint.after_request(forbid_storing)
+
+
+def own_version(unknown: str = "unversioned") -> str:
+    """Return the version of this software; what stands for it where it runs from a folder of sources."""
+    try:
+        return version("captioner")
+    except PackageNotFoundError:
+        return unknown
 
 
 def model_payload(model: ModelIdentity) -> dict[str, str]:

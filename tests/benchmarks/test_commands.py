@@ -15,6 +15,7 @@ from benchmarks.__main__ import COMMANDS, main
 from benchmarks.commands import compare, gpu, install, start
 from benchmarks.commands.memory import PARTS
 from benchmarks.photos import made_up
+from benchmarks.service.interfaces import INTERFACES
 from benchmarks.service.program import ROOT, Server, model_flags, serving
 from benchmarks.training.runs import PHASES
 from benchmarks.training.shapes import Shapes, write_shapes
@@ -137,9 +138,12 @@ def test_what_cannot_be_installed_is_told(tmp_path: Path, capsys: pytest.Capture
     assert "nothing.whl" in capsys.readouterr().err
 
 
-def test_service(small_checkpoint_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("interface", INTERFACES)
+def test_service(
+    small_checkpoint_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], interface: str
+) -> None:
     few = ["--clients", 1, 3, "--seconds", 2, "--times", 2, "--burst", 6, "--count", 4, "--threads", 1]
-    found = measured(tmp_path, "service", "--checkpoint", small_checkpoint_file, *few)
+    found = measured(tmp_path, "service", "--checkpoint", small_checkpoint_file, "--interface", interface, *few)
     assert [row["clients"] for row in found["rows"]] == [1, 3]
     assert [row["wrong"] for row in found["rows"]] == [0, 0]
     burst = found["burst"]

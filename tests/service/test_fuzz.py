@@ -21,6 +21,7 @@ pytestmark = pytest.mark.slow
 Serve = Callable[[Flask], AbstractContextManager[str]]
 TIMEOUT = 60
 COUNT = 600
+EACH = 200
 
 
 @pytest.fixture
@@ -38,6 +39,27 @@ def test_hostile_files_and_requests_are_answered_and_refused(app: Flask, serve: 
     outcomes = {outcome for _, outcome in report.outcomes}
     assert sum(report.outcomes.values()) == COUNT
     assert outcomes >= {"200", "400", "404", "405", "415", "422"}  # it got as far as the checks, and through them
+
+
+@pytest.mark.parametrize("folders", [("/api/",), ("/v1/chat/", "/v1/responses", "/v1/models")])
+def test_each_interface_of_language_models_withstands_200_requests(
+    app: Flask, serve: Serve, folders: tuple[str, ...]
+) -> None:
+    paths = sorted(rule.rule for rule in app.url_map.iter_rules() if rule.rule.startswith(folders))
+    aimed = [number for number in range(1, 8000, 2) if is_aimed(shot(0, number, paths), folders)][:EACH]
+    assert len(aimed) == EACH
+    with serve(app) as url:
+        report = bombard(url, aimed, paths=paths, timeout=TIMEOUT)
+        assert lives(url, TIMEOUT)
+    assert report.failures == []
+    assert sum(report.outcomes.values()) == EACH
+    assert {outcome for _, outcome in report.outcomes} >= {"200", "400", "422"}
+
+
+def is_aimed(shot: Shot, folders: tuple[str, ...]) -> bool:
+    """Return whether a shot is JSON for an address in one of these folders."""
+    _, _, target = shot.data.split(b"\r\n")[0].partition(b" ")
+    return shot.kind in ("json", "encoded") and target.decode("latin-1").startswith(folders)
 
 
 class Failing(FakePredictor):

@@ -7,7 +7,7 @@ from flask import Blueprint, Response, jsonify, request
 from captioner.errors import OptionError
 from service.errors import translate_errors
 from service.inference.engine import Engine
-from service.inference.jobs import Captioning
+from service.inference.jobs import Captioning, Model
 from service.inference.pipeline import CaptionPipeline
 from service.settings import Settings
 from service.web.parameters import Allowance, allowed_options
@@ -16,6 +16,11 @@ from service.web.responses import never_store
 
 UNSTATED = "not stated in the model's file; see the model card"
 PREDICTIONS = 3  # as many as MAX gives
+
+
+def licence_of(model: Model) -> str:
+    """Return the terms of a model as its file tells them, or that it does not."""
+    return str(model.details.get("provenance", {}).get("license") or UNSTATED)
 
 
 def create_max(pipeline: CaptionPipeline, engine: Engine, settings: Settings) -> Blueprint:
@@ -45,7 +50,7 @@ def create_max(pipeline: CaptionPipeline, engine: Engine, settings: Settings) ->
             description="Describes a photo in a sentence.",
             type="Image-to-Text Translation",
             source="Captioner",
-            license=str(model.details.get("provenance", {}).get("license") or UNSTATED),
+            license=licence_of(model),
         )
 
     translate_errors(adapter, lambda problem: {"status": "error", "message": problem["detail"]}, "/model")

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
@@ -31,7 +30,7 @@ from service.web.adapters.tensors import (
 )
 from service.web.parameters import DECODING, Allowance, allowed_options, read_values
 from service.web.requests import JsonValue, decode_base64, parse_json, read_body
-from service.web.responses import never_store
+from service.web.responses import never_store, own_version
 
 INPUT = "image"
 OUTPUTS: dict[str, tuple[str, Callable[[Caption], Any]]] = {  # name -> data type, and its value for a caption
@@ -52,7 +51,7 @@ def create_v2(pipeline: CaptionPipeline, engine: Engine, settings: Settings) -> 
 
     @adapter.get("/v2")
     def tell_server() -> Response:
-        return jsonify(name="captioner", version=_own_version(), extensions=list(EXTENSIONS))
+        return jsonify(name="captioner", version=own_version(), extensions=list(EXTENSIONS))
 
     @adapter.get("/v2/health/live")
     def tell_live() -> Response:
@@ -110,13 +109,6 @@ def _add_triton(adapter: Blueprint, engine: Engine) -> None:
 
     for path in PATHS:
         adapter.get(f"{path}/config")(tell_configuration)
-
-
-def _own_version() -> str:
-    try:
-        return version("captioner")
-    except PackageNotFoundError:  # it runs from a folder of sources
-        return "unversioned"
 
 
 def _error(problem: Mapping[str, Any]) -> dict[str, str]:

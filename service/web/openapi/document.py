@@ -6,14 +6,16 @@ from typing import Any
 
 from service.settings import Settings
 from service.web.heatmaps import DEFAULTS as DRAWING
+from service.web.openapi import language_models
 from service.web.openapi.adapters import adapter_paths
+from service.web.openapi.language_models import language_model_paths
 from service.web.openapi.operations import JSON_MIME, MIME, get, json_answer, post, taken
 from service.web.openapi.schemas import SCHEMAS, one
 from service.web.parameters import CAPTIONS, HEATMAPS, SCORES
 
 VERSION = "1.0.0"  # of the interface
 NATIVE, HEALTH = "Captions", "Health"
-TAGS = (NATIVE, HEALTH, "MAX", "Hugging Face", "Open Inference Protocol V2")
+TAGS = (NATIVE, HEALTH, "MAX", "Hugging Face", "Open Inference Protocol V2", *language_models.TAGS)
 KEYS: Mapping[str, Mapping[str, str]] = {
     "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
     "bearer": {"type": "http", "scheme": "bearer"},
@@ -34,8 +36,8 @@ def create_document(settings: Settings) -> dict[str, Any]:
         "servers": servers(""),
         "security": [],
         "tags": [{"name": name} for name in TAGS],
-        "paths": _native_paths(settings) | _health_paths() | adapter_paths(settings),
-        "components": {"schemas": SCHEMAS},
+        "paths": _native_paths(settings) | _health_paths() | adapter_paths(settings) | language_model_paths(settings),
+        "components": {"schemas": SCHEMAS | language_models.SCHEMAS},
     }
     if settings.api_keys is not None:
         document["components"]["securitySchemes"] = KEYS
