@@ -12,7 +12,7 @@ from typing import Literal
 from captioner.tokenizers.word import split_words
 from training.data.check.words import Coverage, Lengths
 from training.data.formats.annotations import PHOTO_ENDINGS, Entry
-from training.data.photos import Look
+from training.data.photos import Look, PhotoFile
 from training.data.similar import hints, photo_hints
 from training.evaluation.metrics import cider_is_always_zero
 
@@ -75,7 +75,7 @@ class Part:
         return [caption for entry in self.entries for caption in entry.captions if caption]
 
 
-def findings_of_photos(part: Part, looks: Mapping[Path, Look]) -> Iterator[Finding]:
+def findings_of_photos(part: Part, looks: Mapping[PhotoFile, Look]) -> Iterator[Finding]:
     """Return what is wrong with the photos of a part."""
     seen = [(entry.file, looks[part.path(entry)]) for entry in part.entries]
     hint = photo_hints(part.images) if any(not look.there for _, look in seen) else hints(())
@@ -198,7 +198,7 @@ def findings_of_words(part: Part, used: Coverage, others: Sequence[Coverage]) ->
     yield Finding(level, part.name, used.unknown, what, advice)
 
 
-def findings_between(parts: Sequence[Part], looks: Mapping[Path, Look]) -> Iterator[Finding]:
+def findings_between(parts: Sequence[Part], looks: Mapping[PhotoFile, Look]) -> Iterator[Finding]:
     """Return what is in two parts at once."""
     contents = {part.name: _contents(part, looks) for part in parts}
     for one, other in combinations(parts, 2):
@@ -255,7 +255,7 @@ def findings_of_folders(parts: Sequence[Part]) -> Iterator[Finding]:
         )
 
 
-def _contents(part: Part, looks: Mapping[Path, Look]) -> dict[str, str]:
+def _contents(part: Part, looks: Mapping[PhotoFile, Look]) -> dict[str, str]:
     """Return the photos of a part that are there, by their contents."""
     seen = {entry.file: looks[part.path(entry)] for entry in part.entries}
     return {look.content: file for file, look in seen.items() if look.there}
