@@ -2,8 +2,8 @@
 
 It follows ``service/inference``: a place is held from before a photo is decoded until it is answered, and who finds
 none is answered 503; the model takes what waits, up to a batch; in a crowd it waits a little for more; what waits for
-longer than the deadline is given up. The proxy is ``deploy/nginx/nginx.conf``: a request goes where the fewest are, and who is
-answered 503 is asked at one other service, once.
+longer than the deadline is given up. The proxy is ``deploy/nginx/nginx.conf``: a request goes where the fewest are, and
+who is answered 503 is asked at one other service, once.
 """
 
 import heapq

@@ -1,15 +1,13 @@
 """Captioned photos in WebDataset shards: the same as in a folder, or an error that says where."""
 
 import io
-import json
-import tarfile
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from captioner.errors import ConfigError
 from tests.support.pictures import noise_image
+from tests.support.shards import write_shards, write_tar
 from training.data import CaptionedImage, ShardSource, load_captioned_images
 from training.data.shards import captions_sha256, samples
 from training.errors import DataError
@@ -18,36 +16,13 @@ from training.recipe import DataRecipe
 PHOTO = b"as good as a photo"
 
 
-def write_tar(path: Path, members: Mapping[str, bytes | str]) -> Path:
-    with tarfile.open(path, "w") as file:
-        for name, content in members.items():
-            data = content.encode() if isinstance(content, str) else content
-            info = tarfile.TarInfo(name)
-            info.size = len(data)
-            file.addfile(info, io.BytesIO(data))
-    return path
-
-
 def load(folder: Path, *patterns: str, **values: str) -> list[CaptionedImage]:
     return ShardSource(patterns or ("*.tar",), folder, **values).load()  # type: ignore[arg-type]
 
 
-def shards_of(images: list[CaptionedImage], folder: Path, each: int) -> None:
-    """Write photos into shards as img2dataset would."""
-    for start in range(0, len(images), each):
-        members: dict[str, bytes | str] = {}
-        for image in images[start : start + each]:
-            told = {"image_id": image.image_id, "caption": list(image.captions)}
-            members |= {
-                f"{image.image_id:06}.png": image.path.read_bytes(),
-                f"{image.image_id:06}.json": json.dumps(told),
-            }
-        write_tar(folder / f"train-{start:04}.tar", members)
-
-
 def test_they_are_what_a_folder_with_a_file_of_captions_is(dataset: Path, tmp_path: Path) -> None:
     images = load_captioned_images(dataset / "train.json", dataset / "train")
-    shards_of(images, tmp_path, 5)
+    write_shards(images, tmp_path, "train")
     found = load(tmp_path, "train-*.tar")
     assert [(one.image_id, one.public_id, one.captions) for one in found] == [
         (one.image_id, one.public_id, one.captions) for one in images
