@@ -84,8 +84,8 @@ class BulkProgram:
         with self.running(output) as program:
             while program.poll() is None:
                 most = max(most, memory(program.pid))
-                if killed < kills and len(shards(output)) > (killed + 1) * blocks // (kills + 1):
-                    there = workers(program.pid)
+                due = killed < kills and len(shards(output)) > (killed + 1) * blocks // (kills + 1)
+                if due and (there := workers(program.pid)):
                     kill(there[killed % len(there)])
                     killed += 1
                 time.sleep(EVERY)

@@ -168,7 +168,8 @@ def killed(arguments: Namespace, files: Sequence[Path], folder: Path) -> dict[st
     chance = random.Random(arguments.seed)  # noqa: S311 - moments, no secrets
     program = _program(arguments, files, folder, arguments.each, 8)
     seconds = program.whole("undisturbed").seconds
-    expected, kills, jobs, moments = _contents(folder / "undisturbed"), 0, 0, []
+    expected, kills, jobs = _contents(folder / "undisturbed"), 0, 0
+    moments: list[tuple[float, int]] = []
     while kills < arguments.kills:
         output = folder / f"killed-{jobs}"
         while kills < arguments.kills and program.killed(output, after := chance.uniform(0, seconds)):

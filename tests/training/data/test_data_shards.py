@@ -2,6 +2,7 @@
 
 import io
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -48,7 +49,7 @@ def test_they_are_what_a_folder_with_a_file_of_captions_is(dataset: Path, tmp_pa
         ({"a.TXT": "a dog", "a.cls": "7", "a.seg.png": b"", "b.jpg": PHOTO}, ("a dog",)),
     ],
 )
-def test_captions_in_every_form(members: dict[str, str], captions: tuple[str, ...], tmp_path: Path) -> None:
+def test_captions_in_every_form(members: dict[str, bytes | str], captions: tuple[str, ...], tmp_path: Path) -> None:
     write_tar(tmp_path / "x.tar", {"a.jpg": PHOTO, **members})
     [image] = load(tmp_path)
     assert (image.captions, image.public_id) == (captions, "a")
@@ -110,7 +111,13 @@ def test_a_photo_that_is_in_two_shards_is_refused(tmp_path: Path) -> None:
 def test_bad_photos_can_be_skipped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     good = io.BytesIO()
     noise_image(1).save(good, "PNG")
-    members = {"a.jpg": PHOTO, "a.txt": "x", "b.png": good.getvalue(), "b.txt": "y", "c.txt": "z"}
+    members: dict[str, bytes | str] = {
+        "a.jpg": PHOTO,
+        "a.txt": "x",
+        "b.png": good.getvalue(),
+        "b.txt": "y",
+        "c.txt": "z",
+    }
     write_tar(tmp_path / "x.tar", members)
     assert [image.public_id for image in load(tmp_path, unreadable="skip")] == ["b"]
     told = capsys.readouterr().err
@@ -127,7 +134,7 @@ def test_bad_photos_can_be_skipped(tmp_path: Path, capsys: pytest.CaptureFixture
         ({"train_shards": "x.tar"}, r"data\.val_annotations is missing"),
     ],
 )
-def test_a_recipe_says_one_place(values: dict[str, str], message: str) -> None:
+def test_a_recipe_says_one_place(values: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         DataRecipe("somewhere", **values)
 

@@ -3,6 +3,7 @@
 import copy
 import threading
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from captioner.tokenizers import WordTokenizer
 from tests.support.pictures import noise_image
 from training.captioning.batches import Batch, CaptionBatches
 from training.data import CaptionedImage, load_captioned_images
+from training.data.photos import PhotoFile
 from training.errors import DataError
 from training.inputs import features as module
 from training.inputs import shards
@@ -39,7 +41,7 @@ def model(small_checkpoint: Checkpoint) -> CaptionModel:
     return small_checkpoint.model
 
 
-def shown(photos: list[Path], mirrored: bool = False) -> PlainPhotos:
+def shown(photos: Sequence[PhotoFile], mirrored: bool = False) -> PlainPhotos:
     return PlainPhotos(photos, ImageConfig(size=64), mirrored)
 
 

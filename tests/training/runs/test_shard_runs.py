@@ -57,7 +57,8 @@ def test_scores_on_shards_are_those_on_a_folder(dataset: Path, small_checkpoint_
     folder = CaptionSource(dataset / "val.json", dataset / "val")
     shards = ShardSource((f"{tmp_path}/val-*.tar",), Path())
     found = []
-    for number, source in enumerate((folder, shards)):
+    sources: list[CaptionSource | ShardSource] = [folder, shards]
+    for number, source in enumerate(sources):
         out = tmp_path / f"{number}.json"
         words = ["--checkpoint", str(small_checkpoint_file), "--beam-size", "2", "--replicates", "100"]
         words += ["--json", str(out)]
