@@ -6,11 +6,11 @@ from pathlib import Path
 
 from captioner.commands.output import DONE, FAILED, say
 from training.commands.files import file_to_write
-from training.data import CaptionSource, ShardSource
+from training.data import CaptionSource
 from training.data.check.check import CheckOptions, Report, check, parts_of, parts_of_file
 from training.data.check.report import report_text
 from training.errors import DataError
-from training.recipe import PARTS, Part, load_recipe
+from training.recipe import PARTS, load_recipe
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -50,13 +50,7 @@ def _recipe(arguments: Namespace) -> Report:
         max_size=pieces.max_size,
         photos=not arguments.no_photos,
     )
-    return check(parts_of({part: _folder(recipe.data.source(part), part) for part in PARTS}), options)
-
-
-def _folder(source: CaptionSource | ShardSource, part: Part) -> CaptionSource:
-    if isinstance(source, ShardSource):
-        raise DataError(f"data.{part}_shards: check is of folders; shards are looked at as a run begins")
-    return source
+    return check(parts_of({part: recipe.data.source(part) for part in PARTS}), options)
 
 
 def _file(arguments: Namespace) -> Report:

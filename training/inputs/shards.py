@@ -134,12 +134,18 @@ def _try(layout: Layout, shapes: Shapes, write: Write, shard: int, bar: tqdm, *,
 
 
 def _fill(layout: Layout, shapes: Shapes, write: Write, shard: int, bar: tqdm) -> None:
-    rows, partials = layout.rows(shard), {name: layout.file(name, shard).with_suffix(".partial") for name in shapes}
+    partials = {name: layout.file(name, shard).with_suffix(".partial") for name in shapes}
+    _write(partials, shapes, write, layout.rows(shard), bar)
+    for name, partial in partials.items():
+        move(partial, layout.file(name, shard))
+
+
+def _write(partials: Mapping[str, Path], shapes: Shapes, write: Write, rows: range, bar: tqdm) -> None:
+    """Write files; none is mapped any more when this ends, or Windows would not rename it."""
     arrays = {
         name: open_memmap(partials[name], mode="w+", dtype=dtype, shape=(len(rows), *shape))
         for name, (shape, dtype) in shapes.items()
     }
     write(rows, arrays, bar)
-    for name, array in arrays.items():
+    for array in arrays.values():
         array.flush()
-        move(partials[name], layout.file(name, shard))

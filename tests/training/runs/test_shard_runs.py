@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from captioner.errors import OptionError
-from tests.support.shards import write_shards
+from tests.support.shards import write_shards, write_tar
 from tests.support.stopping import stop_after
 from training.__main__ import main
 from training.commands.photos import add_photos, photo_source, photo_words
@@ -83,8 +83,15 @@ def test_photos_are_in_one_place(words: list[str], message: str) -> None:
         photo_source(parser.parse_args(words))
 
 
-def test_check_says_that_it_is_of_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_looks_into_shards(dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    train = load_captioned_images(dataset / "train.json", dataset / "train")
+    write_shards(train, tmp_path, "train")
+    write_tar(tmp_path / "val.tar", {"a.png": train[0].path.read_bytes(), "a.txt": "x", "b.jpg": b"no", "b.txt": "y"})
     recipe = tmp_path / "x.toml"
-    recipe.write_text('name = "x"\n[data]\nroot = "."\ntrain_shards = "a.tar"\nval_shards = "b.tar"\n')
-    assert main(["check", "--recipe", str(recipe)]) != 0
-    assert "data.train_shards: check is of folders" in capsys.readouterr().err
+    data = f'[data]\nroot = "{tmp_path}"\ntrain_shards = "train-*.tar"\nval_shards = "val.tar"\n'
+    recipe.write_text(f'name = "x"\n{data}')
+    assert main(["check", "--recipe", str(recipe)]) == 1
+    told = capsys.readouterr().out
+    assert f"{tmp_path}/train-0000.tar/001000.png = {tmp_path}/val.tar/a.png" in told
+    assert "photos that cannot be read" in told
+    assert f"{tmp_path}/val.tar/b.jpg" in told

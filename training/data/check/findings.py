@@ -4,7 +4,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
 from typing import Literal
@@ -57,6 +57,7 @@ class Part:
         images: The folder of its photos.
         entries: What the file says of each photo.
         unlisted: The file's captions of photos that it does not list, each after its photo's id.
+        shards: Where photos are that are in tar shards, by their entries' files.
     """
 
     name: str
@@ -64,10 +65,11 @@ class Part:
     images: Path
     entries: Sequence[Entry]
     unlisted: Sequence[str] = ()
+    shards: Mapping[str, PhotoFile] = field(default_factory=dict)
 
-    def path(self, entry: Entry) -> Path:
+    def path(self, entry: Entry) -> PhotoFile:
         """Return a photo's file."""
-        return self.images / entry.file
+        return self.shards.get(entry.file, self.images / entry.file)
 
     @property
     def captions(self) -> list[str]:
@@ -239,8 +241,9 @@ def findings_of_scores(part: Part) -> Iterator[Finding]:
 
 def findings_of_folders(parts: Sequence[Part]) -> Iterator[Finding]:
     """Return the photos that no file of captions names."""
-    named = {part.path(entry).resolve() for part in parts for entry in part.entries}
-    for folder in dict.fromkeys(part.images for part in parts):
+    folders = [part for part in parts if not part.shards]
+    named = {(part.images / entry.file).resolve() for part in folders for entry in part.entries}
+    for folder in dict.fromkeys(part.images for part in folders):
         files = sorted(folder.rglob("*")) if folder.is_dir() else []
         yield from _finding(
             "note",
