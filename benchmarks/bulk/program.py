@@ -29,7 +29,7 @@ class Seen:
 
     Attributes:
         seconds: From its start to its end.
-        rate: Photos per second from its first shard to its last.
+        rate: Photos per second from when each worker had made a shard to the last one.
         cpu_seconds: Of all its processes, their start included.
         memory: Most bytes of all its processes at once, each page counted once.
         kills: How often one of its workers was killed.
@@ -50,13 +50,17 @@ class BulkProgram:
         folder: Where their table and the output are.
         options: Further words of its command line.
         block_size: Photos of a shard.
+        workers: How many blocks are in work at once.
     """
 
-    def __init__(self, files: Sequence[Path], folder: Path, options: Sequence[str], block_size: int) -> None:
+    def __init__(
+        self, files: Sequence[Path], folder: Path, options: Sequence[str], block_size: int, workers: int = 1
+    ) -> None:
         self._files = [str(path.absolute()) for path in files]
         self._table = folder / "photos.csv"
         self._table.write_text("\n".join(["path", *self._files]) + "\n", encoding="utf-8")
         self._folder, self._options, self._block_size = folder, list(options), block_size
+        self._workers = workers
 
     @contextmanager
     def running(self, output: Path) -> Iterator[subprocess.Popen[bytes]]:
@@ -119,11 +123,12 @@ class BulkProgram:
             )
 
     def _rate(self, output: Path) -> float:
-        """Return the rate between the first shard and the last, so without the start of processes."""
+        """Return the rate from when each worker had made a shard, so without the start of processes."""
         ended = sorted((path.stat().st_mtime_ns, path) for path in shards(output))
-        first, _ = count_rows(ended[0][1], "jsonl")
-        seconds = (ended[-1][0] - ended[0][0]) / 1e9
-        return (len(self._files) - first) / seconds if seconds else float("nan")
+        before = ended[: self._workers]
+        seconds = (ended[-1][0] - before[-1][0]) / 1e9
+        photos = len(self._files) - sum(count_rows(path, "jsonl")[0] for _, path in before)
+        return photos / seconds if seconds else float("nan")
 
 
 def _cpu_seconds() -> float:

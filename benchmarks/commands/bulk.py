@@ -1,7 +1,7 @@
 """Bulk captioning beside the library, its memory, and whether it loses anything when it is killed.
 
 The rate: in turns, the library reads and captions some photos in batches, with one thread and with a thread per CPU,
-and captioner bulk does the same with a process per CPU. Its rate is that between its first and its last shard, and its
+and captioner bulk does the same with a process per CPU. Its rate counts from when each process has made a shard, and its
 CPU seconds per photo those of many photos less those of few, so both without the start of processes. On a machine that
 others use the CPU seconds say more than rates.
 
@@ -96,7 +96,8 @@ def _options(arguments: Namespace) -> list[str]:
 
 
 def _program(arguments: Namespace, files: Sequence[Path], folder: Path, count: int, block: int) -> BulkProgram:
-    return BulkProgram(list(islice(cycle(files), count)), folder, _options(arguments), block)
+    workers = arguments.workers or available_cpus()
+    return BulkProgram(list(islice(cycle(files), count)), folder, _options(arguments), block, workers)
 
 
 def rates(arguments: Namespace, files: Sequence[Path], folder: Path) -> list[dict[str, Any]]:
