@@ -1,9 +1,9 @@
 """Bulk captioning beside the library, its memory, and whether it loses anything when it is killed.
 
 The rate: in turns, the library reads and captions some photos in batches, with one thread and with a thread per CPU,
-and captioner bulk does the same with a process per CPU. Its rate counts from when each process has made a shard, and its
-CPU seconds per photo those of many photos less those of few, so both without the start of processes. On a machine that
-others use the CPU seconds say more than rates.
+and captioner bulk does the same with a process per CPU. Its rate counts from when each process has made a shard, and
+its CPU seconds per photo are those of many photos less those of few, so both without the start of processes. On a
+machine that others use the CPU seconds say more than rates.
 
 The memory: of the program with all its processes, each page counted once (PSS), at its most while it captions each of
 the counts of photos, which are those of the folder over and over. Linux alone tells that. With --kill-workers one of
