@@ -92,6 +92,6 @@ def test_check_looks_into_shards(dataset: Path, tmp_path: Path, capsys: pytest.C
     recipe.write_text(f'name = "x"\n{data}')
     assert main(["check", "--recipe", str(recipe)]) == 1
     told = capsys.readouterr().out
-    assert f"{tmp_path}/train-0000.tar/001000.png = {tmp_path}/val.tar/a.png" in told
+    assert "train-0000.tar/001000.png = val.tar/a.png" in told
     assert "photos that cannot be read" in told
-    assert f"{tmp_path}/val.tar/b.jpg" in told
+    assert " val.tar/b.jpg: " in told

@@ -125,8 +125,12 @@ def parts_of(sources: Mapping[str, CaptionSource | ShardSource]) -> list[Part]:
 
 def _part_of_shards(name: str, source: ShardSource) -> Part:
     images = replace(source, unreadable="error").load()  # none is left out: this is to tell of them
-    entries = [Entry(str(image.path), image.captions, "", image.image_id, image.text_id) for image in images]
-    photos = {str(image.path): image.path for image in images}
+    names = [str(image.path).removeprefix(f"{source.root}/") for image in images]
+    photos = {name: image.path for name, image in zip(names, images, strict=True)}
+    entries = [
+        Entry(name, image.captions, "", image.image_id, image.text_id)
+        for name, image in zip(names, images, strict=True)
+    ]
     return Part(name, Path(str(source)), source.root, entries, shards=photos)
 
 
