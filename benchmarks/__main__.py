@@ -12,10 +12,12 @@ from captioner.malloc import keep_freed_memory
 COMMANDS = {
     "stages": "time each stage from a photo's bytes to its caption, beside the encoder, a plain search and torch",
     "throughput": "count photos per second for batches of 1 to 64 and for 1, 3 and 5 beams",
+    "bulk": "compare bulk captioning with the library, watch its memory, and kill it at random moments",
     "start": "time the way from the start of a process to the first caption, and its memory at ready",
     "memory": "watch the service's memory over thousands of mixed requests",
     "install": "install into a fresh environment, and say how long that takes and how large it is",
     "service": "load the service with clients, beside the library alone, and then with a burst",
+    "capacity": "simulate how much load services bear, and what breaks first, with measured times of the model",
     "training": "count the captions per second that training learns from, and the photos that it encodes",
     "others": "time ViT-GPT2 and BLIP-base with random weights beside our model, with the library transformers",
     "compare": "measure this checkout against another revision of it, as ratios within one run",

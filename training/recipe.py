@@ -12,7 +12,7 @@ from captioner.decoding import DecodingOptions
 from captioner.errors import ConfigError
 from captioner.ranges import Range, check_ranges
 from captioner.tokenizers import TOKENIZERS
-from training.data import CaptionSource
+from training.data import CaptionSource, ShardSource
 from training.data.source import Unreadable
 from training.inputs.photos import MILD, Augmentation
 from training.phase import PhaseRecipe
@@ -27,12 +27,17 @@ PARTS: tuple[Part, ...] = ("train", "val")
 class DataRecipe:
     """Which photos and captions.
 
+    A part is in a folder with a file of captions, or in WebDataset shards, which hold both.
+
     Attributes:
         root: Folder that the other paths are relative to.
         train_annotations: File of captions to learn from, in any format of docs/training.md.
         train_images: Folder of its photos.
         val_annotations: File of captions that the best epoch is chosen on; it may be the same one.
         val_images: Folder of its photos.
+        train_shards: In their place: tar files with photos and captions to learn from, or patterns of them such as
+            ``train-*.tar``.
+        val_shards: The same of the photos to validate on.
         train_split: Which splits of the file to learn from, or files beside it that list photos.
         val_split: Which to validate on.
         train_format: Format of the file, a name in ``training.data.FORMATS``; empty recognises it by its content.
@@ -48,10 +53,12 @@ class DataRecipe:
 
     __pydantic_config__ = STRICT
     root: str
-    train_annotations: str
-    train_images: str
-    val_annotations: str
-    val_images: str
+    train_annotations: str = ""
+    train_images: str = ""
+    val_annotations: str = ""
+    val_images: str = ""
+    train_shards: str | tuple[str, ...] = ()
+    val_shards: str | tuple[str, ...] = ()
     train_split: str | tuple[str, ...] = ()
     val_split: str | tuple[str, ...] = ()
     train_format: str = ""
@@ -65,15 +72,28 @@ class DataRecipe:
     def __post_init__(self) -> None:
         check_ranges(self, "data.")
         for part in PARTS:
+            self._check(part)
             self.source(part)  # an unknown format is an error here
 
-    def source(self, part: Part) -> CaptionSource:
+    def _check(self, part: Part) -> None:
+        """Make sure that a part is in one place, and all of that place is said."""
+        shards = getattr(self, f"{part}_shards")
+        ours = [name for name in ("annotations", "images", "split", "format") if getattr(self, f"{part}_{name}")]
+        if shards and ours:
+            raise ConfigError(f"data.{part}_shards hold photos and captions; leave out data.{part}_{ours[0]}")
+        missing = [name for name in ("annotations", "images") if not (shards or name in ours)]
+        if missing:
+            raise ConfigError(f"data.{part}_{missing[0]} is missing; name it, or data.{part}_shards")
+
+    def source(self, part: Part) -> CaptionSource | ShardSource:
         """Return where the photos and captions of a part come from."""
-        split = getattr(self, f"{part}_split")
+        shards, split = _several(getattr(self, f"{part}_shards")), _several(getattr(self, f"{part}_split"))
+        if shards:
+            return ShardSource(shards, Path(self.root).expanduser(), self.unreadable)
         return CaptionSource(
             annotations=self.path(f"{part}_annotations"),
             images=self.path(f"{part}_images"),
-            split=(split,) if isinstance(split, str) else tuple(split),
+            split=split,
             format=getattr(self, f"{part}_format"),
             unreadable=self.unreadable,
         )
@@ -81,6 +101,10 @@ class DataRecipe:
     def path(self, name: str) -> Path:
         """Return one of the paths above, by its field's name, below the root."""
         return Path(self.root).expanduser() / str(getattr(self, name))
+
+
+def _several(names: str | Sequence[str]) -> tuple[str, ...]:
+    return (names,) if isinstance(names, str) else tuple(names)
 
 
 @dataclass(frozen=True)

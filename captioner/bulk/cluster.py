@@ -38,7 +38,7 @@ def ray_engine(device: str = AUTO, workers: int | None = None) -> Engine:
 
     def run(task: BulkTask, blocks: Iterable[BlockRef]) -> Iterator[BlockReport]:
         if not ray.is_initialized():
-            ray.init(include_dashboard=False, logging_level=logging.WARNING)
+            _start(ray)
         _quieten(ray)
         gpu, count = _places(ray, device, workers)
         refs = [{"number": block.number, "offset": block.offset} for block in blocks]
@@ -67,6 +67,19 @@ class _Captioner:
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         report = self._captioner(BlockRef(int(row["number"]), int(row["offset"])))
         return {"block": report.block, "photos": report.photos, "errors": report.errors}
+
+
+def _start(ray: Any) -> None:
+    """Join the cluster, or start one here.
+
+    Raises:
+        ConfigError: If that does not work, for example since the machine is too busy for Ray's patience of 30 seconds.
+    """
+    try:
+        ray.init(include_dashboard=False, logging_level=logging.WARNING)
+    except Exception as error:  # noqa: BLE001 - Ray itself raises no narrower one
+        where = os.environ.get("RAY_ADDRESS")
+        raise ConfigError(f"Ray {f'at {where} is not there' if where else 'did not start'}: {error}") from None
 
 
 def _quieten(ray: Any) -> None:

@@ -3,12 +3,12 @@
 import csv
 import glob
 import os
-import tarfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from captioner.bulk.parquet import iterate_column
+from captioner.bulk.tar import COMPRESSED, SUFFIX, list_members, read_bytes
 from captioner.errors import OptionError
 from captioner.images import DEFAULT_LIMITS, SUFFIXES
 
@@ -40,9 +40,7 @@ class PhotoRef(NamedTuple):
             OSError: If they cannot be read.
         """
         most = DEFAULT_LIMITS.max_bytes + 1
-        with open(self.file, "rb") as file:
-            file.seek(self.offset)
-            return file.read(most if self.size is None else min(self.size, most))
+        return read_bytes(self.file, self.offset, most if self.size is None else min(self.size, most))
 
 
 def find_inputs(inputs: Sequence[str], column: str = COLUMN, root: Path | None = None) -> Iterator[PhotoRef]:
@@ -83,10 +81,8 @@ def _photos_of(path: str, column: str, root: Path) -> Iterator[PhotoRef]:
     lowered = path.lower()
     if os.path.isdir(path):
         return _of_folder(path)
-    if lowered.endswith(".tar"):
+    if lowered.endswith((SUFFIX, *COMPRESSED)):
         return _of_shard(path)
-    if lowered.endswith((".tar.gz", ".tgz", ".tar.xz", ".tar.bz2", ".tar.zst")):
-        raise OptionError(f"{path}: a compressed shard cannot be read from the middle; make it a plain .tar")
     if lowered.endswith((".parquet", ".csv")):
         rows = iterate_column(path, column) if lowered.endswith(".parquet") else _csv_column(path, column)
         return (PhotoRef(row, os.path.abspath(root / row)) for row in rows)
@@ -113,14 +109,9 @@ def _is_photo(name: str) -> bool:
 def _of_shard(path: str) -> Iterator[PhotoRef]:
     """Yield the photos of a tar file, by where they are in it, so that a worker reads no more than its own."""
     file = os.path.abspath(path)
-    try:
-        with tarfile.open(path, "r:") as shard:
-            while (member := shard.next()) is not None:
-                shard.members = []  # type: ignore[attr-defined]  # or it would remember all of a shard of any size
-                if member.isreg() and _is_photo(os.path.basename(member.name)):
-                    yield PhotoRef(path, file, member.name, member.offset_data, member.size)
-    except (tarfile.TarError, OSError) as error:
-        raise OptionError(f"{path}: not a readable tar file: {error}") from None
+    for name, offset, size in list_members(path):
+        if _is_photo(os.path.basename(name)):
+            yield PhotoRef(path, file, name, offset, size)
 
 
 def _csv_column(path: str, column: str) -> Iterator[str]:

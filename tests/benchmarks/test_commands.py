@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from benchmarks.__main__ import COMMANDS, main
+from benchmarks.bulk.program import BulkProgram, WrongRowsError
 from benchmarks.commands import compare, gpu, install, start
 from benchmarks.commands.memory import PARTS
 from benchmarks.photos import made_up
@@ -19,6 +20,7 @@ from benchmarks.service.interfaces import INTERFACES
 from benchmarks.service.program import ROOT, Server, model_flags, serving
 from benchmarks.training.runs import PHASES
 from benchmarks.training.shapes import Shapes, write_shapes
+from tests.support.pictures import small_photos
 
 pytestmark = pytest.mark.slow
 Found = dict[str, Any]
@@ -85,6 +87,58 @@ def test_throughput(small_checkpoint_file: Path, tmp_path: Path) -> None:
     assert [(row["beams"], row["batch"]) for row in rows] == [(1, 1), (1, 3), (2, 1), (2, 3)]
     assert all(row["photos_per_second"] * row["median_ms"] == pytest.approx(1000) for row in rows)
     assert [row["of_one"] for row in rows if row["batch"] == 1] == [1, 1]
+
+
+def test_bulk(small_checkpoint_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    photos = small_photos(tmp_path / "photos", 12)
+    few = ["--rounds", 1, "--each", 8, "--workers", 1, "--counts", 40, "--kills", 1]
+    found = measured(tmp_path, "bulk", "--photos", photos, "--checkpoint", small_checkpoint_file, *few)
+    rows = named(found)
+    assert rows["library, batches of 16, 1 thread"]["rate"] > 0
+    assert rows["captioner bulk --engine local"]["cpu_ms"] != 0
+    assert [(row["photos"], row["kills"], row["memory_mib"] > 10) for row in found["memory"]] == [(40, 0, True)]
+    assert (found["kills"]["kills"], found["kills"]["ok"]) == (1, True)
+    assert "every output is the undisturbed run's, byte for byte" in capsys.readouterr().out
+
+
+def test_bulk_tells_when_a_photo_is_missing_or_twice(tmp_path: Path) -> None:
+    photos = [tmp_path / f"{number}.png" for number in range(3)]
+    program = BulkProgram(photos, tmp_path, [], 2)
+    output = tmp_path / "out"
+    output.mkdir()
+    (tmp_path / "out.txt").write_text("what it said")
+    rows = [json.dumps({"path": str(path)}) for path in photos]
+    (output / "part-000000.jsonl").write_text("\n".join(rows[:2]) + "\n")
+    with pytest.raises(WrongRowsError, match=r"2 rows of 3 photos; the program said:\nwhat it said"):
+        program.require_each_once(output)
+    (output / "part-000001.jsonl").write_text(rows[2] + "\n")
+    program.require_each_once(output)
+    (output / "part-000002.jsonl").write_text(rows[2] + "\n")
+    with pytest.raises(WrongRowsError, match="4 rows of 3 photos"):
+        program.require_each_once(output)
+
+
+def test_capacity(small_checkpoint_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    few = ["--requests", 300, "--replicas", 1, "--loads", 0.5, 1.5, "--check", 0.3, "--check-loads", 0.5]
+    found = measured(tmp_path, "capacity", *few, "--batch-seconds", "1:0.002", "16:0.016")
+    half, over = found["rows"]
+    assert half["rate"] == pytest.approx(500)
+    assert half["refused"] == 0 < over["refused"]
+    assert half["wait_ms"] < over["wait_ms"]
+    answered = next(row for row in found["checks"] if row["name"].endswith("answered"))
+    assert answered["simulated"] == answered["real"] > 0
+    assert "a request in 1,000 is answered 503: from " in capsys.readouterr().out
+    found = measured(tmp_path, "capacity", *few[:6], "--checkpoint", small_checkpoint_file, "--rounds", 1)
+    assert list(found["batch_seconds"]) == ["1", "2", "3", "4", "6", "8", "12", "16"]
+
+
+@pytest.mark.parametrize("words", [["--batch-seconds", "x"], ["--batch-seconds", "0:1"], ["--loads", "0"]])
+def test_capacity_refuses_what_makes_no_sense(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    try:
+        assert main(["capacity", *words]) == 1
+    except SystemExit as error:
+        assert error.code == 2  # noqa: PT017 - the parser ends so
+    assert words[0] in capsys.readouterr().err
 
 
 def test_start(small_checkpoint_file: Path, tmp_path: Path) -> None:

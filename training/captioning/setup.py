@@ -64,7 +64,7 @@ def set_up(recipe: Recipe) -> Workbench:
     file = recipe.decoder_weights
     language_model = load_language_model(Path(file).expanduser()) if file else None
     model, tokenizer, weights = _build(recipe, train, language_model)
-    provenance = _provenance(recipe, train, weights, language_model)  # of the weights as they came
+    provenance = _provenance(recipe, train, val, weights, language_model)  # of the weights as they came
     if any(phase.encoder_stage and not phase.freeze_norms for phase in recipe.training.phases):
         make_norms_fit(model.encoder, train, recipe.model.image)
     return Workbench(model, tokenizer, train, val, provenance)
@@ -104,6 +104,7 @@ def _start_decoder(
 def _provenance(
     recipe: Recipe,
     train: list[CaptionedImage],
+    val: list[CaptionedImage],
     weights: Mapping[str, Tensor],
     language_model: LanguageModel | None,
 ) -> dict[str, Any]:
@@ -111,7 +112,7 @@ def _provenance(
         "name": recipe.name,
         "version": recipe.version,
         "recipe": public_recipe(recipe),
-        "data": captions_provenance(recipe.data, train),
+        "data": captions_provenance(recipe.data, train, val),
         "encoder_weights_sha256": weights_sha256(weights),
         "commit": commit(),
     }

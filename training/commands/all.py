@@ -12,6 +12,7 @@ from captioner.commands.arguments import FLAGS, add_device, spelled
 from captioner.commands.output import DONE, say
 from captioner.commands.parser import Command, CommandParser
 from captioner.decoding import DecodingOptions
+from training.commands.photos import photo_words
 from training.commands.runs import STOPPED, learn
 from training.recipe_keys import listing
 from training.runs.distributed import World, lone_world
@@ -109,11 +110,7 @@ def _line(stage: Stage, world: World) -> list[str]:
 def _validation(stage: Stage) -> Iterator[str]:
     """Yield the arguments that say which photos to look at and how to search: those of the run that it goes back to."""
     recipe = stage.data()
-    source = recipe.data.source("val")
-    yield from ("--annotations", str(source.annotations), "--images", str(source.images))
-    if source.split:
-        yield from ("--split", *source.split)
-    yield from ("--unreadable", source.unreadable)
+    yield from photo_words(recipe.data.source("val"))
     for field in fields(DecodingOptions):
         value = getattr(recipe.decoding, field.name)
         if value != DEFAULTS[field.name] and field.name in FLAGS and field.name != "num_captions":

@@ -4,21 +4,18 @@ import json
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from pathlib import Path
-from typing import get_args
 
 from captioner.checkpoint import copy_with_calibration
 from captioner.commands.arguments import add_decoding, add_model, decoding_options, load_model
 from captioner.commands.output import DONE, say
 from training.commands.files import checkpoint_to_write, file_to_write, png_file
-from training.data import load_captioned_images
-from training.data.source import Unreadable
+from training.commands.photos import add_photos, photo_source
 from training.errors import TrainingError
 from training.evaluation.calibration import Standards, Study, study
 from training.evaluation.evaluate import caption_photos, score
 from training.evaluation.examples import first_half, make_examples
 from training.evaluation.reliability import Bin, save_reliability_plot
-from training.runs.provenance import sha256
+from training.runs.provenance import annotations_sha256
 
 DEFAULTS = Standards()
 
@@ -26,17 +23,7 @@ DEFAULTS = Standards()
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the command's arguments."""
     add_model(parser)
-    parser.add_argument("--annotations", type=Path, required=True, metavar="FILE", help="captions that people wrote")
-    parser.add_argument(
-        "--images", type=Path, required=True, metavar="DIR", help="folder of the photos, none learnt from"
-    )
-    parser.add_argument("--split", nargs="+", default=(), metavar="NAME", help="only these splits of the file")
-    parser.add_argument(
-        "--unreadable",
-        choices=get_args(Unreadable),
-        default="error",
-        help="whether to end at photos that cannot be read, or to leave them out and list them; default: %(default)s",
-    )
+    add_photos(parser)
     parser.add_argument(
         "--out",
         type=checkpoint_to_write,
@@ -87,10 +74,9 @@ def run(arguments: Namespace) -> int:
     """Calibrate a checkpoint and print how well that holds; return the exit status."""
     options = decoding_options(arguments)
     standards = Standards(arguments.agreement, arguments.good_cider, arguments.review_share, arguments.review_below)
-    images = load_captioned_images(
-        arguments.annotations, arguments.images, arguments.split, unreadable=arguments.unreadable
-    )
-    annotations_sha256 = sha256(arguments.annotations)  # now, since captioning takes a while
+    source = photo_source(arguments)
+    images = source.load()
+    sha256 = annotations_sha256(source, images)  # now, since captioning takes a while
     predictor = load_model(arguments)
     if predictor.tokenizer.name != "word":
         raise TrainingError(f"the model's tokens are {predictor.tokenizer.name}s; only words can be right or wrong")
@@ -100,7 +86,7 @@ def run(arguments: Namespace) -> int:
     examples = make_examples(images, captions, per_photo, predictor.tokenizer, standards.agreement)
     found = study(examples, first_half([image.image_id for image in images]), standards)
     say("\n".join(_lines(found)))
-    protocol = {"annotations_sha256": annotations_sha256, "search": asdict(options)}
+    protocol = {"annotations_sha256": sha256, "search": asdict(options)}
     copy_with_calibration(arguments.checkpoint, arguments.out, found.in_checkpoint(protocol), predictor.info.sha256)
     say(f"wrote {arguments.out}")
     if arguments.json:

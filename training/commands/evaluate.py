@@ -5,13 +5,12 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import get_args
 
 from captioner.commands.arguments import add_decoding, add_model, decoding_options, load_model
 from captioner.commands.output import DONE, say, warn
 from training.commands.files import file_to_write, folder_to_write
-from training.data import CaptionSource, load_captioned_images
-from training.data.source import Unreadable
+from training.commands.photos import add_photos, photo_source
+from training.data import CaptionSource
 from training.errors import TrainingError
 from training.evaluation.bootstrap import Bootstrap
 from training.evaluation.diversity import training_captions
@@ -26,15 +25,7 @@ FURTHER = {"METEOR": (missing_for_meteor, meteor), "SPICE": (missing_for_spice, 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument("--annotations", type=Path, required=True, metavar="FILE", help="captions that people wrote")
-    parser.add_argument("--images", type=Path, required=True, metavar="DIR", help="folder of the photos")
-    parser.add_argument("--split", nargs="+", default=(), metavar="NAME", help="only these splits of the file")
-    parser.add_argument(
-        "--unreadable",
-        choices=get_args(Unreadable),
-        default="error",
-        help="whether to end at photos that cannot be read, or to leave them out and list them; default: %(default)s",
-    )
+    add_photos(parser)
     add_model(parser)
     parser.add_argument("--limit", type=int, help="only the first LIMIT photos by id")
     parser.add_argument(
@@ -66,9 +57,7 @@ def run(arguments: Namespace) -> int:
     options, bootstrap = decoding_options(arguments), Bootstrap(replicates=arguments.replicates)
     if arguments.limit is not None and arguments.limit < 1:
         raise TrainingError(f"--limit is {arguments.limit}; it must be at least 1")
-    images = load_captioned_images(
-        arguments.annotations, arguments.images, arguments.split, unreadable=arguments.unreadable
-    )[: arguments.limit]
+    images = photo_source(arguments).load()[: arguments.limit]
     known = _training_captions(arguments)
     found = evaluate(load_model(arguments), images, options, known, bootstrap)
     for note in found.notes:

@@ -85,7 +85,7 @@ def set_up_concepts(recipe: ConceptRecipe) -> ConceptBench:
             "name": recipe.name,
             "version": recipe.version,
             "recipe": public_recipe(recipe),
-            "data": captions_provenance(recipe.data, images),
+            "data": captions_provenance(recipe.data, images, val_images),
             "encoder_weights_sha256": weights_sha256(weights),
             **({"encoder_weights": RANDOM} if recipe.encoder_weights == RANDOM else {}),
             "commit": commit(),

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from training.data.formats.annotations import PHOTO_ENDINGS, AnnotationFile, Entry
 from training.data.formats.table import FORMATS, read_entries, unlisted_captions
-from training.data.photos import look_at
+from training.data.photos import PhotoFile, look_at
 from training.data.similar import hints, photo_hints
 from training.errors import DataError
 
@@ -26,13 +26,13 @@ class CaptionedImage:
 
     Attributes:
         image_id: Its id in the annotations; where they have none, a hash of its file's name there.
-        path: Its file.
+        path: Its file, or where it is in a tar shard.
         captions: Its reference captions, in the order of the annotations.
         text_id: Its id in the annotations if that is a text; ``image_id`` is then a hash of it.
     """
 
     image_id: int
-    path: Path
+    path: PhotoFile
     captions: tuple[str, ...]
     text_id: str = ""
 
@@ -115,26 +115,16 @@ class CaptionSource:
         if not found:
             raise DataError(f"{self.annotations}: no image in it has a caption")
         if self.unreadable == "skip":
-            return self._readable(found)
+            return readable(found, self.annotations)
         if missing := [image.path for image in found if not image.path.is_file()]:
             hint = photo_hints(self.images)
-            examples = ", ".join(f"{path}{hint(path.relative_to(self.images).as_posix())}" for path in missing[:3])
+            examples = ", ".join(
+                f"{path}{hint(Path(str(path)).relative_to(self.images).as_posix())}" for path in missing[:3]
+            )
             raise DataError(
                 f"{self.annotations}: {len(missing)} of {len(found)} photos are missing, such as {examples}"
             )
         return found
-
-    def _readable(self, images: list[CaptionedImage]) -> list[CaptionedImage]:
-        looks = look_at(image.path for image in images)
-        bad = [image for image in images if not looks[image.path].good]
-        lines = [f"  {image.path}: {looks[image.path].problem or 'no such file'}" for image in bad]
-        if len(bad) == len(images):
-            few = "\n".join(lines[:3])
-            raise DataError(f"{self.annotations}: none of its {len(images)} photos can be read, such as\n{few}")
-        if bad:
-            count = f"{len(bad)} of {len(images)} photos cannot be read, and are left out:"
-            tqdm.write("\n".join([f"{self.annotations}: {count}", *lines]), file=sys.stderr)
-        return [image for image in images if looks[image.path].good]
 
     def _choose(self, splits: Mapping[str, Mapping[int, Entry]], name: str) -> Mapping[int, Entry]:
         if name and name in splits:
@@ -146,6 +136,28 @@ class CaptionSource:
             f"{self.annotations} has no split {name!r}; its splits are {_counted(splits)}, "
             f"and {photos} is no file that lists photos"
         )
+
+
+def readable(images: list[CaptionedImage], place: object) -> list[CaptionedImage]:
+    """Open photos and return those that can be read; the others are named on standard error.
+
+    Args:
+        images: The photos.
+        place: Where they were found, for messages.
+
+    Raises:
+        DataError: If none can be read.
+    """
+    looks = look_at(image.path for image in images)
+    bad = [image for image in images if not looks[image.path].good]
+    lines = [f"  {image.path}: {looks[image.path].problem or 'no such file'}" for image in bad]
+    if len(bad) == len(images):
+        few = "\n".join(lines[:3])
+        raise DataError(f"{place}: none of its {len(images)} photos can be read, such as\n{few}")
+    if bad:
+        count = f"{len(bad)} of {len(images)} photos cannot be read, and are left out:"
+        tqdm.write("\n".join([f"{place}: {count}", *lines]), file=sys.stderr)
+    return [image for image in images if looks[image.path].good]
 
 
 def load_captioned_images(

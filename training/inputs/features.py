@@ -3,6 +3,7 @@
 import hashlib
 import inspect
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,6 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
@@ -20,17 +20,19 @@ from captioner.files import write_whole
 from captioner.images import ImageTransform
 from captioner.model import CaptionModel
 from captioner.types import Features
-from training.inputs.photos import hash_photos, locked
+from training.data.photos import PhotoFile
+from training.inputs.photos import hash_photos
+from training.inputs.shards import Layout, ShardedRows, fill
 
 BATCH = 16
-NOTE_EVERY = 16  # batches after which a build notes how far it is
+INDEX = "index.json"
 
 
 class Shown(Protocol):
     """Photos as a frozen encoder is shown them."""
 
     @property
-    def paths(self) -> Sequence[Path]:
+    def paths(self) -> Sequence[PhotoFile]:
         """The files, in the order in which a cache holds them."""
         ...
 
@@ -47,9 +49,17 @@ class Shown(Protocol):
         ...
 
 
+class Rows(Protocol):
+    """An array whose rows can be chosen by their numbers."""
+
+    def __getitem__(self, indices: list[int], /) -> NDArray[Any]:
+        """Return rows."""
+        ...
+
+
 @dataclass(frozen=True)
 class CachedFeatures:
-    """The features of many photos, memory-mapped.
+    """The features of many photos.
 
     Attributes:
         vector: ``[I, P]`` float16, one entry per photo.
@@ -58,8 +68,8 @@ class CachedFeatures:
         cols: Number of grid columns.
     """
 
-    vector: NDArray[np.float16]
-    grid: NDArray[np.float16] | None
+    vector: Rows
+    grid: Rows | None
     rows: int
     cols: int
 
@@ -81,8 +91,8 @@ def cache_features(
     """Open the cached features of photos, computing them first where they are not yet there.
 
     The cache's name is a hash of the encoder, its weights and its code, of the preprocessing, and of every photo's
-    content, so that a stale cache is never used. An interrupted build goes on where it was. Of several processes that
-    want the same cache, one builds it and the others wait for it.
+    content, so that a stale cache is never used. It is in files of bounded size (:mod:`training.inputs.shards`): an
+    interrupted build goes on where it was, and processes that want the same cache build it together.
 
     Args:
         model: Whose encoder to use.
@@ -95,19 +105,17 @@ def cache_features(
         DataError: If a photo cannot be read; the message names it.
     """
     folder = root / _key(model, shown, low_precision)
-    if not (folder / "index.json").exists():
-        with locked(folder):
-            if not (folder / "index.json").exists():  # another process may just have built it
-                _Build(model, shown, low_precision, folder).run(title)
-    index = json.loads((folder / "index.json").read_text())
-    vector = np.load(folder / "vector.npy", mmap_mode="r")
-    grid = np.load(folder / "grid.npy", mmap_mode="r") if index["rows"] else None
-    return CachedFeatures(vector, grid, index["rows"], index["cols"])
+    if not (folder / INDEX).exists():
+        _Build(model, shown, low_precision, folder).run(title)
+    index = json.loads((folder / INDEX).read_text())
+    layout = Layout(folder, len(shown.paths), index["each"])
+    grid = ShardedRows(layout, "grid") if index["rows"] else None
+    return CachedFeatures(ShardedRows(layout, "vector"), grid, index["rows"], index["cols"])
 
 
 def _key(model: CaptionModel, shown: Shown, low_precision: bool) -> str:
     config = to_dict(model.config)
-    how = [config["encoder"], config["image"], shown.describe(), low_precision]
+    how = ["shards", config["encoder"], config["image"], shown.describe(), low_precision]
     digest = hashlib.sha256(json.dumps(how, sort_keys=True).encode())
     for code in (
         *_code(model),
@@ -126,13 +134,13 @@ def _code(model: CaptionModel) -> list[Path]:
 
 
 def _arrays(features: Features) -> dict[str, Tensor]:
-    """Return what is stored of features, each under its file's name."""
-    arrays = {"vector.npy": features.vector}
-    return arrays if features.grid is None else {**arrays, "grid.npy": features.grid}
+    """Return what is stored of features, each under its array's name."""
+    arrays = {"vector": features.vector}
+    return arrays if features.grid is None else {**arrays, "grid": features.grid}
 
 
 class _Build:
-    """One build of a cache folder; ``index.json`` is written last and says that the cache is whole."""
+    """One build of a cache folder; its index is written last and says that the cache is whole."""
 
     def __init__(self, model: CaptionModel, shown: Shown, low_precision: bool, folder: Path) -> None:
         self.model = model.eval()
@@ -140,44 +148,29 @@ class _Build:
         self.count = len(shown.paths)
         self.low_precision = low_precision
         self.folder = folder
-        self.progress = folder / "progress.json"
 
     def run(self, title: str) -> None:
         """Encode the photos that are not yet encoded, under a progress bar of that title."""
-        first = self._encode(0)
-        files = {name: self._open(name, array.shape[1:]) for name, array in _arrays(first).items()}
-        done = json.loads(self.progress.read_text()) if self.progress.exists() else 0
-        with tqdm(total=self.count, initial=done, desc=title, unit="photo") as bar:
-            for start in range(done, self.count, BATCH):
-                features = self._encode(start)
-                end = start + len(features.vector)
-                for name, array in _arrays(features).items():
-                    files[name][start:end] = array.half().cpu().numpy()
-                bar.update(end - start)
-                if start // BATCH % NOTE_EVERY == NOTE_EVERY - 1:
-                    self._note(end, files)
-        self._note(self.count, files)
-        _write_json(self.folder / "index.json", {"rows": first.rows, "cols": first.cols})
+        first = self._encode(0, min(BATCH, self.count))
+        shapes = {name: (tuple(array.shape[1:]), np.float16) for name, array in _arrays(first).items()}
+        row_bytes = max(2 * math.prod(shape) for shape, _ in shapes.values())
+        layout = Layout.of(self.folder, self.count, row_bytes, BATCH)
+        fill(layout, shapes, self._write, title)
+        index = {"rows": first.rows, "cols": first.cols, "each": layout.each}
+        write_whole(self.folder / INDEX, json.dumps(index))
 
-    def _open(self, name: str, shape: torch.Size) -> np.memmap:
-        path = self.folder / name
-        if self.progress.exists() and path.exists():
-            return open_memmap(path, mode="r+")
-        return open_memmap(path, mode="w+", dtype=np.float16, shape=(self.count, *shape))
-
-    def _note(self, done: int, files: Mapping[str, np.memmap]) -> None:
-        for file in files.values():
-            file.flush()
-        _write_json(self.progress, done)
+    def _write(self, rows: range, files: Mapping[str, NDArray[Any]], bar: tqdm) -> None:
+        """Encode some photos."""
+        for start in rows[::BATCH]:
+            end = min(start + BATCH, rows.stop)
+            for name, array in _arrays(self._encode(start, end)).items():
+                files[name][start - rows.start : end - rows.start] = array.half().cpu().numpy()
+            bar.update(end - start)
 
     @torch.inference_mode()
-    def _encode(self, start: int) -> Features:
-        pixels = self.shown.pixels(start, min(start + BATCH, self.count))
+    def _encode(self, start: int, end: int) -> Features:
+        pixels = self.shown.pixels(start, end)
         device = next(self.model.parameters()).device
         with torch.autocast(device.type, torch.bfloat16, enabled=self.low_precision):
             features: Features = self.model(pixels.to(device))
         return features
-
-
-def _write_json(path: Path, value: object) -> None:
-    write_whole(path, json.dumps(value))

@@ -2,18 +2,15 @@
 
 import hashlib
 import json
-import sys
-from collections.abc import Iterable, Iterator, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import torch
-from filelock import FileLock, Timeout
-from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from torch import Tensor
@@ -23,35 +20,20 @@ from tqdm import tqdm
 from captioner.config import STRICT, ImageConfig
 from captioner.cpus import available_cpus
 from captioner.errors import ImageError
-from captioner.files import move
 from captioner.images import ImageTransform, read_image
 from captioner.ranges import Range, check_ranges
+from training.data.photos import PhotoFile
 from training.errors import DataError
+from training.inputs.shards import Layout, ShardedRows, fill
 
 
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold a folder, waiting while another process does; whatever ends a process, its hold ends with it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / "lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        tqdm.write(f"waiting for another process that builds {folder}", file=sys.stderr)
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def hash_photos(digest: "hashlib._Hash", photos: Iterable[Path]) -> None:
+def hash_photos(digest: "hashlib._Hash", photos: Iterable[PhotoFile]) -> None:
     """Add the contents of photos to what names a cache."""
     for photo in photos:
         digest.update(hashlib.sha256(photo.read_bytes()).digest())
 
 
-def read_photo(path: Path) -> Image.Image:
+def read_photo(path: PhotoFile) -> Image.Image:
     """Read the upright photo of a training or validation set.
 
     Raises:
@@ -63,6 +45,7 @@ def read_photo(path: Path) -> Image.Image:
         raise DataError(f"{path}: {error} (unreadable = skip leaves such photos out)") from None
 
 
+PHOTOS = "photos"  # the array of the store
 MARGIN = 8 / 7  # how much larger than the encoder's square photos are kept, so that crops lose no detail
 
 
@@ -76,7 +59,7 @@ class PlainPhotos:
         mirrored: Whether they are mirrored.
     """
 
-    paths: Sequence[Path]
+    paths: Sequence[PhotoFile]
     config: ImageConfig
     mirrored: bool = False
 
@@ -93,21 +76,21 @@ class PlainPhotos:
 
 @dataclass(frozen=True)
 class PhotoStore:
-    """All photos of a set, squashed to a square and memory-mapped.
+    """All photos of a set, squashed to a square.
 
     Attributes:
         pixels: ``[I, side, side, 3]`` bytes.
     """
 
-    pixels: NDArray[np.uint8]
+    pixels: ShardedRows
 
     def batch(self, indices: Sequence[int]) -> Tensor:
         """Return photos as ``[B, 3, side, side]`` bytes."""
         return torch.from_numpy(self.pixels[list(indices)]).permute(0, 3, 1, 2)
 
 
-def store_photos(photos: Sequence[Path], side: int, root: Path) -> PhotoStore:
-    """Open the store of photos, filling it first if it is not there yet.
+def store_photos(photos: Sequence[PhotoFile], side: int, root: Path) -> PhotoStore:
+    """Open the store of photos, filling it first if it is not there yet, together with other processes.
 
     Args:
         photos: Files, in the order in which the store will hold them.
@@ -117,36 +100,26 @@ def store_photos(photos: Sequence[Path], side: int, root: Path) -> PhotoStore:
     Raises:
         DataError: If a photo cannot be read; the message names it.
     """
-    folder = root / _key(photos, side)
-    with locked(folder):
-        if not (folder / "photos.npy").exists():
-            _fill(photos, side, folder)
-    return PhotoStore(np.load(folder / "photos.npy", mmap_mode="r"))
+    shape = (side, side, 3)
+    layout = Layout.of(root / _key(photos, side), len(photos), math.prod(shape))
+
+    def write(rows: range, files: Mapping[str, NDArray[Any]], bar: tqdm) -> None:
+        def store(index: int) -> None:
+            photo = read_photo(photos[index]).resize((side, side), Image.Resampling.BILINEAR, reducing_gap=3.0)
+            files[PHOTOS][index - rows.start] = np.asarray(photo)
+
+        with ThreadPoolExecutor(available_cpus()) as pool:  # Pillow decodes and resizes outside of Python's lock
+            for _ in pool.map(store, rows):
+                bar.update()
+
+    fill(layout, {PHOTOS: (shape, np.uint8)}, write, "reading photos")
+    return PhotoStore(ShardedRows(layout, PHOTOS))
 
 
-def _key(photos: Sequence[Path], side: int) -> str:
-    digest = hashlib.sha256(json.dumps(["photos", side]).encode())
+def _key(photos: Sequence[PhotoFile], side: int) -> str:
+    digest = hashlib.sha256(json.dumps(["photos in shards", side]).encode())
     hash_photos(digest, photos)
     return digest.hexdigest()[:32]
-
-
-def _fill(photos: Sequence[Path], side: int, folder: Path) -> None:
-    partial = folder / "photos.npy.partial"  # nobody else writes it while the folder is held
-    _write(photos, side, partial)
-    move(partial, folder / "photos.npy")
-
-
-def _write(photos: Sequence[Path], side: int, file: Path) -> None:
-    pixels = open_memmap(file, mode="w+", dtype=np.uint8, shape=(len(photos), side, side, 3))
-
-    def store(index: int) -> None:
-        photo = read_photo(photos[index]).resize((side, side), Image.Resampling.BILINEAR, reducing_gap=3.0)
-        pixels[index] = np.asarray(photo)
-
-    with ThreadPoolExecutor(available_cpus()) as pool:  # Pillow decodes and resizes outside of Python's lock
-        for _ in tqdm(pool.map(store, range(len(photos))), "reading photos", len(photos), unit="photo"):
-            pass
-    pixels.flush()
 
 
 CPU = torch.device("cpu")
@@ -219,7 +192,7 @@ class AugmentedPhotos:
         version: Which version, from 1.
     """
 
-    paths: Sequence[Path]
+    paths: Sequence[PhotoFile]
     source: AugmentedSource
     mirrorable: Tensor
     version: int

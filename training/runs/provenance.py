@@ -9,7 +9,8 @@ from typing import Any
 from torch import Tensor
 
 from captioner.config import to_dict
-from training.data import CaptionedImage
+from training.data import CaptionedImage, CaptionSource, ShardSource
+from training.data.shards import captions_sha256
 from training.recipe import DataRecipe
 
 MACHINE_FIELDS = (
@@ -42,14 +43,26 @@ def public_recipe(recipe: Any) -> dict[str, Any]:
     return public
 
 
-def captions_provenance(data: DataRecipe, train: Sequence[CaptionedImage]) -> dict[str, Any]:
+def captions_provenance(
+    data: DataRecipe, train: Sequence[CaptionedImage], val: Sequence[CaptionedImage]
+) -> dict[str, Any]:
     """Return what identifies the photos and captions of a run."""
     return {
         "train_images": len(train),
         "train_captions": sum(len(image.captions) for image in train),
-        "train_annotations_sha256": sha256(data.path("train_annotations")),
-        "val_annotations_sha256": sha256(data.path("val_annotations")),
+        "train_annotations_sha256": annotations_sha256(data.source("train"), train),
+        "val_annotations_sha256": annotations_sha256(data.source("val"), val),
     }
+
+
+def annotations_sha256(source: CaptionSource | ShardSource, images: Sequence[CaptionedImage]) -> str:
+    """Return a hash of the file of captions, or of the ids and captions that are in shards.
+
+    Args:
+        source: Where they come from.
+        images: What was found there.
+    """
+    return captions_sha256(images) if isinstance(source, ShardSource) else sha256(source.annotations)
 
 
 def weights_sha256(weights: Mapping[str, Tensor]) -> str:

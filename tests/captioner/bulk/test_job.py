@@ -243,7 +243,7 @@ class Tries:
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
         )
 
-    def once(self, output: Path, patience: float = 60) -> tuple[int, float]:
+    def once(self, output: Path, patience: float = 600) -> tuple[int, float]:
         """Do a job once, killed after so many seconds; return the exit status and how long it took."""
         assert self._parent.stdin is not None
         assert self._parent.stdout is not None

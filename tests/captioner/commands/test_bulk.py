@@ -129,6 +129,20 @@ def test_an_extra_that_is_not_installed_is_named(
     assert "is not installed; pip install 'captioner[" in told
 
 
+@pytest.mark.parametrize(("address", "told"), [("", "Ray did not start: too busy"), ("head:1", "Ray at head:1 is not")])
+def test_a_ray_that_is_not_there_is_told(
+    address: str, told: str, run: Run, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(**_: object) -> None:
+        raise Exception("too busy")
+
+    monkeypatch.setattr(pytest.importorskip("ray"), "init", fail)
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    status, _, complaint = run("bulk", photos, tmp_path / "out", "--engine", "ray")
+    assert status == 1
+    assert told in complaint
+
+
 def test_neither_ray_nor_pyarrow_is_imported_before_it_is_asked_for() -> None:
     code = (
         "import sys, captioner.commands.bulk; print({name.split('.')[0] for name in sys.modules} & {'ray', 'pyarrow'})"

@@ -128,6 +128,8 @@ def test_a_recipe_names_split_and_format(photos: Path, tmp_path: Path) -> None:
 
 
 def test_a_recipe_without_splits_takes_all(recipe: Recipe) -> None:
-    assert recipe.data.source("train").split == ()
+    found = recipe.data.source("train")
+    assert isinstance(found, CaptionSource)
+    assert found.split == ()
     assert isinstance(recipe.data, DataRecipe)
     assert len(recipe.data.source("val").load()) == 5

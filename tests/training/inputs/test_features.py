@@ -3,13 +3,14 @@
 import copy
 import threading
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from filelock import FileLock
 from PIL import ImageOps
 
 from captioner.checkpoint import Checkpoint
@@ -21,8 +22,10 @@ from captioner.tokenizers import WordTokenizer
 from tests.support.pictures import noise_image
 from training.captioning.batches import Batch, CaptionBatches
 from training.data import CaptionedImage, load_captioned_images
+from training.data.photos import PhotoFile
 from training.errors import DataError
 from training.inputs import features as module
+from training.inputs import shards
 from training.inputs.features import CachedFeatures, cache_features
 from training.inputs.photos import PlainPhotos
 from training.inputs.sources import FeatureSource
@@ -38,7 +41,7 @@ def model(small_checkpoint: Checkpoint) -> CaptionModel:
     return small_checkpoint.model
 
 
-def shown(photos: list[Path], mirrored: bool = False) -> PlainPhotos:
+def shown(photos: Sequence[PhotoFile], mirrored: bool = False) -> PlainPhotos:
     return PlainPhotos(photos, ImageConfig(size=64), mirrored)
 
 
@@ -72,8 +75,8 @@ def test_a_cache_is_built_once_and_never_used_when_stale(
     noise_image(77).save(photos[1])  # another photo under the same name
     changed = cache_features(model, shown(photos), root)
     assert len(list(root.iterdir())) == 2
-    assert not np.array_equal(first.vector[1], changed.vector[1])
-    assert np.array_equal(first.vector[0], changed.vector[0])
+    assert not np.array_equal(first.vector[[1]], changed.vector[[1]])
+    assert np.array_equal(first.vector[[0]], changed.vector[[0]])
     with torch.no_grad():
         next(model.encoder.parameters()).mul_(1.01)
     cache_features(model, shown(photos), root)
@@ -85,14 +88,14 @@ def test_an_interrupted_build_goes_on(
 ) -> None:
     photos = [image.path for image in images]
     monkeypatch.setattr(module, "BATCH", 2)
-    monkeypatch.setattr(module, "NOTE_EVERY", 1)
+    monkeypatch.setattr(shards, "LARGEST", 1)  # a file per batch
     encode, calls = module._Build._encode, []
 
-    def interrupted(self: module._Build, start: int) -> object:
+    def interrupted(self: module._Build, start: int, end: int) -> object:
         calls.append(start)
         if len(calls) == 5:
             raise KeyboardInterrupt
-        return encode(self, start)
+        return encode(self, start, end)
 
     monkeypatch.setattr(module._Build, "_encode", interrupted)
     with pytest.raises(KeyboardInterrupt):
@@ -102,8 +105,17 @@ def test_an_interrupted_build_goes_on(
     whole = cache_features(model, shown(photos), tmp_path / "whole")
     assert cut.grid is not None
     assert whole.grid is not None
-    assert np.array_equal(cut.grid, whole.grid)
-    assert np.array_equal(cut.vector, whole.vector)
+    monkeypatch.setattr(shards, "LARGEST", 2**20)
+    larger = cache_features(model, shown(photos), tmp_path / "larger")
+    assert larger.grid is not None
+    everything = list(range(len(photos)))
+    for other in (whole, larger):  # however large the files are
+        assert other.grid is not None
+        assert np.array_equal(cut.grid[everything], other.grid[everything])
+        assert np.array_equal(cut.vector[everything], other.vector[everything])
+    assert len(list((tmp_path / "cut").glob("*/grid-*-of-00007.npy"))) == 7
+    assert len(list((tmp_path / "larger").glob("*/grid-*.npy"))) == 1
+    assert not list(tmp_path.rglob("*.partial"))
 
 
 def test_a_cache_of_vectors_alone_holds_no_grid(
@@ -122,7 +134,7 @@ def test_a_cache_of_vectors_alone_holds_no_grid(
         found = features.batch([5, 2])
         assert (found.grid, found.rows, found.cols) == (None, 0, 0)
         torch.testing.assert_close(found.vector[:1], expected, rtol=1e-3, atol=1e-3)
-    assert {path.name for path in tmp_path.rglob("*.npy")} == {"vector.npy"}
+    assert {path.name for path in tmp_path.rglob("*.npy")} == {"vector-00000-of-00001.npy"}
 
 
 def test_a_cache_is_stale_when_the_code_of_its_encoder_changes(
@@ -139,33 +151,35 @@ def test_a_cache_is_stale_when_the_code_of_its_encoder_changes(
     assert len(keys) == 2
 
 
-def test_a_cache_that_two_want_at_once_is_built_once(
+def test_a_cache_that_two_want_at_once_is_built_by_both(
     images: list[CaptionedImage], model: CaptionModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first build goes on only when the second one waits for it."""
+    """Each photo is encoded once; the first build goes on only when the second one has made something."""
     photos = [image.path for image in images]
-    acquire, run = FileLock.acquire, module._Build.run
-    second_waits, runs, results = threading.Event(), list[Path](), list[CachedFeatures]()
-    second = threading.Thread(target=lambda: results.append(cache_features(model, shown(photos), tmp_path)))
+    monkeypatch.setattr(module, "BATCH", 2)
+    monkeypatch.setattr(shards, "LARGEST", 1)
+    write, second_works = module._Build._write, threading.Event()
+    written, results = list[tuple[str, int]](), list[CachedFeatures]()
+    second = threading.Thread(
+        target=lambda: results.append(cache_features(model, shown(photos), tmp_path)), name="second"
+    )
 
-    def noted(lock: FileLock, timeout: float | None = None) -> object:
-        if timeout != 0:
-            second_waits.set()
-        return acquire(lock, timeout)
-
-    def slow(self: module._Build, title: str) -> None:
-        runs.append(self.folder)
-        if len(runs) == 1:
+    def noted(self: module._Build, rows: range, files: Any, bar: Any) -> None:
+        name = threading.current_thread().name
+        written.append((name, rows.start))
+        if name == "second":
+            second_works.set()
+        elif not second.ident:
             second.start()
-            assert second_waits.wait(timeout=60)
-        run(self, title)
+            assert second_works.wait(timeout=60)
+        write(self, rows, files, bar)
 
-    monkeypatch.setattr(FileLock, "acquire", noted)
-    monkeypatch.setattr(module._Build, "run", slow)
+    monkeypatch.setattr(module._Build, "_write", noted)
     first = cache_features(model, shown(photos), tmp_path)
     second.join()
-    assert len(runs) == 1
-    assert np.array_equal(results[0].vector, first.vector)
+    assert sorted(start for _, start in written) == [0, 2, 4, 6, 8, 10, 12]
+    assert "second" in {name for name, _ in written}
+    assert np.array_equal(results[0].vector[[0, 13]], first.vector[[0, 13]])
 
 
 def test_an_unreadable_photo_is_named(model: CaptionModel, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from captioner.tokenizers import TOKENIZERS
@@ -21,7 +22,9 @@ from training.data.check.findings import (
     findings_of_words,
 )
 from training.data.check.words import Coverage, Lengths, count_words, coverage, unknown
+from training.data.formats.annotations import Entry
 from training.data.photos import look_at
+from training.data.shards import ShardSource
 from training.data.source import CaptionSource
 
 OTHER_COUNTS = (1, 2, 3, 5, 10, 20)  # values of min_count that the table compares
@@ -106,16 +109,29 @@ class Report:
         }
 
 
-def parts_of(sources: Mapping[str, CaptionSource]) -> list[Part]:
+def parts_of(sources: Mapping[str, CaptionSource | ShardSource]) -> list[Part]:
     """Read what is to be checked.
 
     Raises:
-        DataError: If a file of captions cannot be read.
+        DataError: If a file of captions or a shard cannot be read.
     """
     return [
-        Part(name, source.annotations, source.images, list(source.entries().values()), source.unlisted())
+        _part_of_shards(name, source)
+        if isinstance(source, ShardSource)
+        else Part(name, source.annotations, source.images, list(source.entries().values()), source.unlisted())
         for name, source in sources.items()
     ]
+
+
+def _part_of_shards(name: str, source: ShardSource) -> Part:
+    images = replace(source, unreadable="error").load()  # none is left out: this is to tell of them
+    names = [str(image.path).removeprefix(f"{source.root}/") for image in images]
+    photos = {name: image.path for name, image in zip(names, images, strict=True)}
+    entries = [
+        Entry(name, image.captions, "", image.image_id, image.text_id)
+        for name, image in zip(names, images, strict=True)
+    ]
+    return Part(name, Path(str(source)), source.root, entries, shards=photos)
 
 
 def parts_of_file(source: CaptionSource) -> list[Part]:

@@ -4,7 +4,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
 from typing import Literal
@@ -12,7 +12,7 @@ from typing import Literal
 from captioner.tokenizers.word import split_words
 from training.data.check.words import Coverage, Lengths
 from training.data.formats.annotations import PHOTO_ENDINGS, Entry
-from training.data.photos import Look
+from training.data.photos import Look, PhotoFile
 from training.data.similar import hints, photo_hints
 from training.evaluation.metrics import cider_is_always_zero
 
@@ -57,6 +57,7 @@ class Part:
         images: The folder of its photos.
         entries: What the file says of each photo.
         unlisted: The file's captions of photos that it does not list, each after its photo's id.
+        shards: Where photos are that are in tar shards, by their entries' files.
     """
 
     name: str
@@ -64,10 +65,11 @@ class Part:
     images: Path
     entries: Sequence[Entry]
     unlisted: Sequence[str] = ()
+    shards: Mapping[str, PhotoFile] = field(default_factory=dict)
 
-    def path(self, entry: Entry) -> Path:
+    def path(self, entry: Entry) -> PhotoFile:
         """Return a photo's file."""
-        return self.images / entry.file
+        return self.shards.get(entry.file, self.images / entry.file)
 
     @property
     def captions(self) -> list[str]:
@@ -75,7 +77,7 @@ class Part:
         return [caption for entry in self.entries for caption in entry.captions if caption]
 
 
-def findings_of_photos(part: Part, looks: Mapping[Path, Look]) -> Iterator[Finding]:
+def findings_of_photos(part: Part, looks: Mapping[PhotoFile, Look]) -> Iterator[Finding]:
     """Return what is wrong with the photos of a part."""
     seen = [(entry.file, looks[part.path(entry)]) for entry in part.entries]
     hint = photo_hints(part.images) if any(not look.there for _, look in seen) else hints(())
@@ -198,7 +200,7 @@ def findings_of_words(part: Part, used: Coverage, others: Sequence[Coverage]) ->
     yield Finding(level, part.name, used.unknown, what, advice)
 
 
-def findings_between(parts: Sequence[Part], looks: Mapping[Path, Look]) -> Iterator[Finding]:
+def findings_between(parts: Sequence[Part], looks: Mapping[PhotoFile, Look]) -> Iterator[Finding]:
     """Return what is in two parts at once."""
     contents = {part.name: _contents(part, looks) for part in parts}
     for one, other in combinations(parts, 2):
@@ -239,8 +241,9 @@ def findings_of_scores(part: Part) -> Iterator[Finding]:
 
 def findings_of_folders(parts: Sequence[Part]) -> Iterator[Finding]:
     """Return the photos that no file of captions names."""
-    named = {part.path(entry).resolve() for part in parts for entry in part.entries}
-    for folder in dict.fromkeys(part.images for part in parts):
+    folders = [part for part in parts if not part.shards]
+    named = {(part.images / entry.file).resolve() for part in folders for entry in part.entries}
+    for folder in dict.fromkeys(part.images for part in folders):
         files = sorted(folder.rglob("*")) if folder.is_dir() else []
         yield from _finding(
             "note",
@@ -255,7 +258,7 @@ def findings_of_folders(parts: Sequence[Part]) -> Iterator[Finding]:
         )
 
 
-def _contents(part: Part, looks: Mapping[Path, Look]) -> dict[str, str]:
+def _contents(part: Part, looks: Mapping[PhotoFile, Look]) -> dict[str, str]:
     """Return the photos of a part that are there, by their contents."""
     seen = {entry.file: looks[part.path(entry)] for entry in part.entries}
     return {look.content: file for file, look in seen.items() if look.there}

@@ -1,0 +1,1 @@
+"""Bulk jobs as processes of their own, watched and killed."""
