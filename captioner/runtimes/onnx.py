@@ -149,6 +149,11 @@ class OnnxRuntime:
         """Return the state before the first step, for ``B * rows_per_image`` rows."""
         return OnnxState(tuple(np.repeat(array, rows_per_image, axis=0) for array in memory.start))
 
+    def select(self, memory: OnnxMemory, images: IntArray) -> OnnxMemory:
+        """Return the memory of the given images ``[B']``."""
+        arrays, start = (tuple(array[images] for array in part) for part in (memory.arrays, memory.start))
+        return OnnxMemory(arrays, start)
+
     def step(self, tokens: IntArray, memory: OnnxMemory, state: OnnxState) -> ScoredStep[OnnxState]:
         """Read one token per row (``[R]`` ids) and score the next."""
         log_probs, *found = self._step.run(None, _inputs(tokens, memory, state))

@@ -37,6 +37,9 @@ class ToyDecoder:
     def begin(self, memory: FloatArray, rows_per_image: int = 1) -> ToyState:
         return ToyState(np.zeros(len(memory) * rows_per_image, dtype=np.int64))
 
+    def select(self, memory: FloatArray, images: IntArray) -> FloatArray:
+        return memory[images]
+
     def step(self, tokens: IntArray, memory: FloatArray, state: ToyState) -> ScoredStep[ToyState]:
         self.steps += 1
         history = (state.history * memory.shape[2] + tokens + 1) % STATES
