@@ -211,8 +211,12 @@ def best_of(values: FloatArray, count: int) -> IntArray:
     if len(starts) <= count:
         return np.argsort(-values, axis=1, kind="stable")[:, :count]
     maxima = np.maximum.reduceat(values, starts, axis=1)  # [B, M / BLOCK]
-    least = np.partition(maxima, -count, axis=1)[:, [-count]]
-    rows, columns = np.nonzero(values >= least)
+    least = np.partition(maxima, -count, axis=1)[:, -count]  # [B]
+    places, blocks = np.nonzero(maxima >= least[:, None])
+    inside = starts[blocks, None] + np.arange(BLOCK)  # [blocks, BLOCK]
+    reach = values[places[:, None], np.minimum(inside, values.shape[1] - 1)] >= least[places, None]
+    found_blocks, offsets = np.nonzero(reach & (inside < values.shape[1]))
+    rows, columns = places[found_blocks], inside[found_blocks, offsets]
     order = np.lexsort((columns, -values[rows, columns], rows))
     firsts = np.searchsorted(rows, np.arange(len(values)))
     found: IntArray = columns[order][firsts[:, None] + np.arange(count)]
