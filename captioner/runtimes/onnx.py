@@ -6,8 +6,10 @@ Runtime in the form that its graph wants, which a suffix of its name tells.
 
 import json
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -128,7 +130,7 @@ class OnnxRuntime:
         self._rounded: dict[str, tuple[NDArray[np.uint8], FloatArray]] = {}
         self._threads = threads or available_cpus()
         self._encoder = self._session("encoder", self._threads)
-        self._prepare = self._session("prepare")
+        self._prepare = self._session("prepare", min(self._threads, STEP_THREADS))
         self._step = self._session("step", min(self._threads, STEP_THREADS))
 
     @property
@@ -137,8 +139,15 @@ class OnnxRuntime:
         return f"cpu ({describe_threads(self._threads)})"
 
     def encode(self, pixels: FloatArray) -> Features[Any]:
-        """Encode pixels ``[B, 3, H, W]``, one image after the other: together took as long, and B times the memory."""
-        found = [self._encoder.run(None, {"pixels": pixels[index : index + 1]}) for index in range(len(pixels))]
+        """Encode pixels ``[B, 3, H, W]``, as many images side by side as there are threads, and the rest one by one.
+
+        So threads need not wait for each other, and memory does not grow with the batch as it does where images are
+        encoded together.
+        """
+        images = [{"pixels": pixels[index : index + 1]} for index in range(len(pixels))]
+        aside = len(images) - len(images) % self._threads if self._threads > 1 else 0
+        found = list(self._workers.map(self._lone_encoder.run, repeat(None), images[:aside])) if aside else []
+        found += [self._encoder.run(None, image) for image in images[aside:]]
         vector, *grid = (np.concatenate(arrays) for arrays in zip(*found, strict=True))
         return Features(vector, grid[0] if grid else None, *self._interface.grid)
 
@@ -172,6 +181,15 @@ class OnnxRuntime:
             columns.append(found[len(state.arrays) :])
         arrays = zip(*columns, strict=True)
         return {name: np.stack(one, axis=1) for name, one in zip(self._interface.activations, arrays, strict=True)}
+
+    @cached_property
+    def _workers(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(self._threads, thread_name_prefix="encoder")  # they start when they are needed
+
+    @cached_property
+    def _lone_encoder(self) -> ort.InferenceSession:
+        """The encoder on whatever thread calls it."""
+        return self._session("encoder")
 
     @cached_property
     def _inspect(self) -> ort.InferenceSession:
