@@ -25,8 +25,8 @@ def round_matrices(
         kept: Names of matrices that are not rounded.
 
     Returns:
-        For every other matrix ``[I, J]`` its integers Q, as int8, under its name, and ``scale [I]``, as float32, under its
-        name and ``.scale``; no entry moves by more than half a scale. The others keep their names.
+        For every other matrix ``[I, J]`` its integers Q, as int8, under its name, and ``scale [I]``, as float32, under
+        its name and ``.scale``; no entry moves by more than half a scale. The others keep their names.
     """
     stored = {}
     for name, value in tensors.items():

@@ -201,6 +201,7 @@ class OnnxRuntime:
         options.intra_op_num_threads = threads
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # others may need the core meanwhile
         options.log_severity_level = 3  # errors
+        options.enable_mem_pattern = name == "encoder"  # one is kept for every shape, and a step meets many
         names = list(self._interface.weights[name])
         values = [ort.OrtValue.ortvalue_from_numpy(self._weight(one)) for one in names]
         if names:
