@@ -93,13 +93,14 @@ def _finished(traced: Traced, stored: Mapping[str, Tensor], bits: int) -> tuple[
     """Return graphs as they are stored, and what the header says of them."""
     graphs, weights = {}, {}
     matrices = {name for name, value in stored.items() if value.ndim == 2}
+    integers = {"prepare": {name for name in matrices if name + SCALE in stored}, "step": matrices, "inspect": matrices}
     for name, original in traced.graphs.items():
         graph = type(original)()
         graph.CopyFrom(original)
         if name in ("step", "inspect"):
             tabulate_words(graph)
-        if bits == BITS[0] and name in ("step", "inspect"):
-            IntegerMatrices(graph, matrices).apply()
+        if bits == BITS[0] and name in integers:
+            IntegerMatrices(graph, integers[name]).apply()
         weights[name] = name_weights(graph, stored)
         graphs[name] = graph.SerializeToString()
     interface = Interface(traced.grid, traced.memory, traced.attends, traced.activations, weights, bits)
