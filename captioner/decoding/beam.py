@@ -110,7 +110,7 @@ class BeamSearch:
         for length in range(len(self.task.beginning), longest + 1):
             live = self._advance(scores, self.rows.score())
             open_ = self._open(live.scores) if length < longest else np.zeros(live.scores.shape, dtype=np.bool_)
-            going = open_.any(axis=1)  # [B]
+            going: BoolArray = np.any(open_, axis=1)  # [B]
             self._finish(~going, scores)
             if not going.any():
                 break
@@ -175,11 +175,11 @@ class BeamSearch:
         """Let images leave that do not go on; return the beams of the others, without those that nothing needs."""
         if not going.all():
             self.rows.keep(np.flatnonzero(going))
-            live = Beams(*(column[going] for column in live))
+            live = Beams(*(column[going] for column in live))  # type: ignore[arg-type]
         if self.options.groups > 1:
             return live
         most = int(open_.sum(axis=1).max())  # they are sorted, and all images have as many
-        return Beams(*(column[:, :most] for column in live))
+        return Beams(*(column[:, :most] for column in live))  # type: ignore[arg-type]
 
     def _finish(self, done: BoolArray, scores: FloatArray) -> None:
         """Note the best hypotheses of images that are done, given the scores ``[B, K]`` of all beams."""

@@ -76,19 +76,20 @@ class Sampler:
         self._options = options
         self._chance = _numbers(options, batch_size).astype(np.float64)  # [B or 1, K, max_length + 1]
 
-    def __call__(self, log_probs: FloatArray, length: int, images: IntArray) -> IntArray:
+    def __call__(self, log_probs: FloatArray, length: int, images: IntArray | None = None) -> IntArray:
         """Draw one token per slot.
 
         Args:
             log_probs: ``[B, K, V]``, with what may not be drawn made impossible.
             length: How many tokens stand before.
-            images: ``[B]``, which of the batch's images they are.
+            images: ``[B]``, which of the batch's images they are; all of them if left out.
 
         Returns:
             Token ids ``[B, K]``.
         """
         masses = probabilities(log_probs, self._options).cumsum(axis=2)  # [B, K, V], in the order of token ids
-        chance = self._chance[images] if len(self._chance) > 1 else self._chance
+        together = images is None or len(self._chance) == 1
+        chance = self._chance if together else self._chance[images]  # [B or 1, K, max_length + 1]
         draws = chance[:, :, length, None] * masses[:, :, -1:]  # [B, K, 1]
         tokens: IntArray = (masses <= draws).sum(axis=2)
         return tokens

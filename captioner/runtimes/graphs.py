@@ -85,10 +85,11 @@ class IntegerMatrices:
         """Change the graph."""
         constants = {one.name for one in self._graph.initializer}
         transposed = _transposed(self._graph)
-        nodes, found = [], []
+        nodes: list[onnx.NodeProto] = []
+        found: list[str] = []
         for node in self._graph.node:
             matrix = multiplied(node, transposed)
-            if matrix not in self._shapes or node.input[0] in constants:
+            if matrix is None or matrix not in self._shapes or node.input[0] in constants:
                 nodes.append(node)
                 continue
             found.append(matrix)
@@ -183,11 +184,11 @@ def sensitive(prepare: onnx.ModelProto, step: onnx.ModelProto, matrices: Collect
     """
     carried = {one.name for one in step.graph.input} | {one.name for one in step.graph.initializer}
     read = _depends(prepare.graph, "grid")
-    found = set()
+    found: set[str | None] = set()
     for graph, sensible in ((step.graph, lambda name: name not in carried), (prepare.graph, read.__contains__)):
         transposed = _transposed(graph)
         found |= {multiplied(node, transposed) for node in graph.node if node.input and sensible(node.input[0])}
-    return {name for name in found if name in matrices}
+    return found.intersection(matrices)  # type: ignore[return-value]  # which are names
 
 
 def _depends(graph: onnx.GraphProto, source: str) -> set[str]:
