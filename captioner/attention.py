@@ -18,6 +18,10 @@ class AttentionMemory:
     keys: Tensor
     values: Tensor
 
+    def select(self, images: Tensor) -> "AttentionMemory":
+        """Return the memory of the given images ``[B']``."""
+        return AttentionMemory(self.keys[images], self.values[images])
+
 
 class AdditiveAttention(nn.Module):
     """Soft attention whose score is a small network: ``e_l = w . tanh(W_v v_l + W_h h)``.

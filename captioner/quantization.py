@@ -4,7 +4,7 @@ Convolutions are left alone: rounded as well, they cost the shipped model a poin
 (docs/lab/experiments.md, 32).
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import torch
 from torch import Tensor
@@ -14,20 +14,23 @@ from captioner.header import SCALE
 STEPS = 127  # on either side of zero
 
 
-def round_matrices(tensors: Mapping[str, Tensor], rest: torch.dtype = torch.float16) -> dict[str, Tensor]:
+def round_matrices(
+    tensors: Mapping[str, Tensor], rest: torch.dtype = torch.float16, kept: Collection[str] = ()
+) -> dict[str, Tensor]:
     """Return weights as they are stored: a matrix ``W`` as ``W = scale * Q``, everything else as it is.
 
     Args:
         tensors: Weights by name.
-        rest: The type of floating-point weights that are no matrices.
+        rest: The type of floating-point weights that are no matrices, and of those that are kept.
+        kept: Names of matrices that are not rounded.
 
     Returns:
-        For every matrix ``[I, J]`` its integers Q, as int8, under its name, and ``scale [I]``, as float32, under its
-        name and ``.scale``; no entry moves by more than half a scale. The others keep their names.
+        For every other matrix ``[I, J]`` its integers Q, as int8, under its name, and ``scale [I]``, as float32, under
+        its name and ``.scale``; no entry moves by more than half a scale. The others keep their names.
     """
     stored = {}
     for name, value in tensors.items():
-        if value.is_floating_point() and value.ndim == 2:
+        if value.is_floating_point() and value.ndim == 2 and name not in kept:
             scale = value.float().abs().amax(dim=1).clamp_min(torch.finfo(torch.float32).tiny) / STEPS
             stored[name] = (value.float() / scale[:, None]).round().to(torch.int8)
             stored[name + SCALE] = scale

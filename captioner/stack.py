@@ -46,6 +46,15 @@ class StackMemory:
     drive: Tensor | None = None
     state: StackState | None = None
 
+    def select(self, images: Tensor) -> "StackMemory":
+        """Return the memory of the given images ``[B']``."""
+        return StackMemory(
+            len(images),
+            vector=None if self.vector is None else self.vector[images],
+            drive=None if self.drive is None else self.drive[images],
+            state=None if self.state is None else self.state.select(images),
+        )
+
 
 class CellStack(nn.Module):
     """One to four cells of a kind, each reading the one below.

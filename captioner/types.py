@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 FloatArray = NDArray[np.float32]
 IntArray = NDArray[np.int64]
+BoolArray = NDArray[np.bool_]
 ArrayT = TypeVar("ArrayT", default="Tensor")
 
 
@@ -74,6 +75,14 @@ class DecoderState(Protocol):
         ...
 
 
+class DecoderMemory(Protocol):
+    """What a decoder needs of B images, computed once."""
+
+    def select(self, images: Tensor) -> Self:
+        """Return the memory of the given images ``[B']``, in that order."""
+        ...
+
+
 StateT = TypeVar("StateT", bound=DecoderState)
 MemoryT = TypeVar("MemoryT")
 
@@ -116,7 +125,6 @@ class RowState(Protocol):
         ...
 
 
-MemoryT_contra = TypeVar("MemoryT_contra", contravariant=True)  # a memory that is only read
 RowStateT = TypeVar("RowStateT", bound=RowState)
 
 
@@ -135,18 +143,22 @@ class ScoredStep(Generic[RowStateT]):
     state: RowStateT
 
 
-class Steppable(Protocol[MemoryT_contra, RowStateT]):
+class Steppable(Protocol[MemoryT, RowStateT]):
     """What search needs of a decoder, whatever computes it.
 
     Rows are grouped by image: with R rows and B images, row ``r`` belongs to image ``r // (R // B)``. The memory holds
     one entry per image, so that beams and reference captions of one image share its keys instead of copying them.
     """
 
-    def begin(self, memory: MemoryT_contra, rows_per_image: int = 1) -> RowStateT:
+    def begin(self, memory: MemoryT, rows_per_image: int = 1) -> RowStateT:
         """Return the state before the first step, for ``B * rows_per_image`` rows."""
         ...
 
-    def step(self, tokens: IntArray, memory: MemoryT_contra, state: RowStateT) -> ScoredStep[RowStateT]:
+    def select(self, memory: MemoryT, images: IntArray) -> MemoryT:
+        """Return the memory of the given images ``[B']``, in that order."""
+        ...
+
+    def step(self, tokens: IntArray, memory: MemoryT, state: RowStateT) -> ScoredStep[RowStateT]:
         """Read one token per row (``[R]`` ids) and score the next."""
         ...
 

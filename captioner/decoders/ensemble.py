@@ -9,7 +9,18 @@ import torch
 from torch import Tensor, nn
 
 from captioner.decoders.base import Decoder, SingleDecoder
-from captioner.types import DecoderRun, DecoderState, DecoderStep, Features
+from captioner.types import DecoderMemory, DecoderRun, DecoderState, DecoderStep, Features
+
+
+@dataclass(frozen=True)
+class EnsembleMemory:
+    """What every member needs of the images."""
+
+    members: tuple[DecoderMemory, ...]
+
+    def select(self, images: Tensor) -> "EnsembleMemory":
+        """Return the memory of the given images ``[B']``."""
+        return EnsembleMemory(tuple(member.select(images) for member in self.members))
 
 
 @dataclass(frozen=True)
@@ -27,7 +38,7 @@ class EnsembleState:
         return EnsembleState(tuple(member.detach() for member in self.members))
 
 
-class Ensemble(Decoder[tuple[Any, ...], EnsembleState]):
+class Ensemble(Decoder[EnsembleMemory, EnsembleState]):
     """Decoders of a kind that read the same words, and score the next one by the mean of their probabilities.
 
     At every step ``p(w) = (p_1(w) + ... + p_M(w)) / M``, whose logarithms are its logits; it looks where they look in
@@ -44,27 +55,28 @@ class Ensemble(Decoder[tuple[Any, ...], EnsembleState]):
         self.members = nn.ModuleList(members)
         self.attends = members[0].attends
 
-    def prepare(self, features: Features) -> tuple[Any, ...]:
+    def prepare(self, features: Features) -> EnsembleMemory:
         """Return what each member needs of the images."""
         branches = max(self.reads) + 1
         parts = [features.part(branch, branches) for branch in range(branches)]
-        return tuple(member.prepare(parts[branch]) for member, branch in zip(self._each(), self.reads, strict=True))
+        pairs = zip(self._each(), self.reads, strict=True)
+        return EnsembleMemory(tuple(member.prepare(parts[branch]) for member, branch in pairs))
 
-    def begin(self, memory: tuple[Any, ...], rows_per_image: int = 1) -> EnsembleState:
+    def begin(self, memory: EnsembleMemory, rows_per_image: int = 1) -> EnsembleState:
         """Return the state before the first step, for ``B * rows_per_image`` rows."""
-        pairs = zip(self._each(), memory, strict=True)
+        pairs = zip(self._each(), memory.members, strict=True)
         return EnsembleState(tuple(member.begin(own, rows_per_image) for member, own in pairs))
 
-    def step(self, tokens: Tensor, memory: tuple[Any, ...], state: EnsembleState) -> DecoderStep[EnsembleState]:
+    def step(self, tokens: Tensor, memory: EnsembleMemory, state: EnsembleState) -> DecoderStep[EnsembleState]:
         """Read one token per row and score the next."""
-        triples = zip(self._each(), memory, state.members, strict=True)
+        triples = zip(self._each(), memory.members, state.members, strict=True)
         steps = [member.step(tokens, own, before) for member, own, before in triples]
         after = EnsembleState(tuple(step.state for step in steps))
         return DecoderStep(_mixed([step.logits for step in steps]), _mean([step.attention for step in steps]), after)
 
-    def teacher_force(self, tokens: Tensor, memory: tuple[Any, ...], state: EnsembleState) -> DecoderRun[EnsembleState]:
+    def teacher_force(self, tokens: Tensor, memory: EnsembleMemory, state: EnsembleState) -> DecoderRun[EnsembleState]:
         """Let every member read whole captions."""
-        triples = zip(self._each(), memory, state.members, strict=True)
+        triples = zip(self._each(), memory.members, state.members, strict=True)
         runs = [member.teacher_force(tokens, own, before) for member, own, before in triples]
         after = EnsembleState(tuple(run.state for run in runs))
         return DecoderRun(_mixed([run.logits for run in runs]), _mean([run.attention for run in runs]), after)

@@ -19,6 +19,10 @@ class SoftAttentionMemory:
     language: StackMemory
     attention: AttentionMemory
 
+    def select(self, images: Tensor) -> "SoftAttentionMemory":
+        """Return the memory of the given images ``[B']``."""
+        return SoftAttentionMemory(self.language.select(images), self.attention.select(images))
+
 
 class SoftAttentionDecoder(SingleDecoder[SoftAttentionMemory, StackState]):
     """Cells that look at the grid before each step, with a gate on what they see, and a deep output.

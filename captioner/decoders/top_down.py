@@ -20,6 +20,11 @@ class TopDownMemory:
     language: StackMemory
     attention: AttentionMemory
 
+    def select(self, images: Tensor) -> "TopDownMemory":
+        """Return the memory of the given images ``[B']``."""
+        language = self.language.select(images)
+        return TopDownMemory(self.looking.select(images), language, self.attention.select(images))
+
 
 @dataclass(frozen=True)
 class TopDownState:

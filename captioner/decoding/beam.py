@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 
 from captioner.decoding.options import DecodingOptions, Task
-from captioner.decoding.rows import IMPOSSIBLE, POSSIBLE, Rows
-from captioner.types import FloatArray, Hypothesis, IntArray
+from captioner.decoding.rows import POSSIBLE, Rows
+from captioner.types import BoolArray, FloatArray, Hypothesis, IntArray
 
 BLOCK = 64  # numbers of which the largest is looked at first
 
@@ -53,10 +53,11 @@ class Pool:
         self._ends.sort(key=lambda entry: entry.score, reverse=True)  # of equals, the one that was first
         del self._ends[self._options.num_captions :]
 
-    def closed_to(self, log_prob: float, length: int) -> bool:
-        """Tell whether a hypothesis of at most this probability and length cannot enter any more."""
-        full = len(self._ends) == self._options.num_captions
-        return full and self._ends[-1].score >= self._options.score(log_prob, length)
+    def floor(self, length: int) -> float:
+        """Return the log-probability above which a hypothesis of at most this length can still enter."""
+        if len(self._ends) < self._options.num_captions:
+            return -np.inf
+        return float(self._ends[-1].score * length**self._options.length_penalty)
 
     def best(self) -> list[End]:
         """Return what ended, best first."""
@@ -64,7 +65,7 @@ class Pool:
 
 
 class Beams(NamedTuple):
-    """What is live after a step; all are ``[B, K]``, or ``[B, K / G]`` of one group.
+    """What is live after a step; all are ``[B, K]``, or ``[B, K / G]`` of one group, or fewer than K.
 
     Attributes:
         scores: Log-probabilities of the hypotheses.
@@ -88,31 +89,35 @@ class BeamSearch:
     log-probabilities. ``<END>`` is no word to be different from.
 
     A candidate that ends leaves its group for the pool of its image; the K / G best of the others live on. An image is
-    done when nothing that still lives can enter the best ``num_captions`` of its pool, so that stopping early changes
-    no result. A caption that several groups find is returned once. With one group this is beam search as ever.
+    done, and leaves the batch, when nothing that still lives can enter the best ``num_captions`` of its pool, so that
+    stopping early changes no result. Nor does it that beams which cannot enter any more are dropped: whatever takes
+    their places is less probable still. (Groups keep them, since later groups are steered by all beams of earlier
+    ones.) A caption that several groups find is returned once. With one group this is beam search as ever.
     """
 
     def __init__(self, task: Task) -> None:
         self.task = task
         self.options = task.options
         self.width = self.options.beam_size // self.options.groups
-        self.rows = Rows(task, self.options.beam_size)
+        self.rows = Rows(task, self.options.groups)  # the beams of a group are alike before the first word
         self.pools = [Pool(self.options) for _ in range(task.batch_size)]
+        self._found: list[list[Hypothesis]] = [[] for _ in range(task.batch_size)]
 
     def run(self) -> list[list[Hypothesis]]:
         """Search, and return the best hypotheses of every image."""
         longest = self.options.max_length
-        start = self.rows.begin()
-        # The beams of a group are alike before the first word: let one of them speak.
-        asleep = np.arange(self.options.beam_size) % self.width > 0
-        scores = np.where(asleep, np.float32(IMPOSSIBLE), start)  # [B, K]
+        scores = self.rows.begin()  # [B, G]
         for length in range(len(self.task.beginning), longest + 1):
             live = self._advance(scores, self.rows.score())
-            if length == longest or self._done(live.scores):
+            open_ = self._open(live.scores) if length < longest else np.zeros(live.scores.shape, dtype=np.bool_)
+            going: BoolArray = np.any(open_, axis=1)  # [B]
+            self._finish(~going, scores)
+            if not going.any():
                 break
+            live = self._narrow(live, open_, going)
             self.rows.write(live.tokens, live.log_probs, live.parents)
             scores = live.scores
-        return [self._best(image, scores[image].tolist()) for image in range(self.task.batch_size)]
+        return self._found
 
     def _advance(self, scores: FloatArray, log_probs: FloatArray) -> Beams:
         """Extend all beams by one token, group after group.
@@ -124,8 +129,9 @@ class BeamSearch:
         groups = []
         taken = np.zeros_like(log_probs[:, 0])  # [B, V], how many beams of earlier groups live on by each token
         images = np.arange(len(scores))[:, None]
-        for first in range(0, self.options.beam_size, self.width):
-            group = slice(first, first + self.width)
+        width = scores.shape[1] // self.options.groups  # 1 at first
+        for first in range(0, scores.shape[1], width):
+            group = slice(first, first + width)
             penalties = self.options.diversity * taken if first else None
             beams = self._advance_group(first, scores[:, group], log_probs[:, group], penalties)
             if self.options.groups > 1:
@@ -137,46 +143,60 @@ class BeamSearch:
         self, first: int, scores: FloatArray, log_probs: FloatArray, penalties: FloatArray | None
     ) -> Beams:
         """Extend one group: scores ``[B, K / G]``, log-probabilities ``[B, K / G, V]``, penalties ``[B, V]``."""
-        images, _, vocabulary = log_probs.shape
+        images, width, vocabulary = log_probs.shape
+        rows = np.arange(images)[:, None]
         totals = scores[:, :, None] + log_probs  # [B, K / G, V]
         steered = (totals if penalties is None else totals - penalties[:, None]).reshape(images, -1)
-        index = best_of(steered, 2 * self.width)  # at most half of these end
-        candidates = Beams(
-            scores=np.take_along_axis(totals.reshape(images, -1), index, axis=1),
-            tokens=index % vocabulary,
-            log_probs=np.take_along_axis(log_probs.reshape(images, -1), index, axis=1),
-            parents=index // vocabulary + first,
-        )
-        ends = candidates.tokens == self.task.special.eos_id
-        self._end(ends & (candidates.scores > POSSIBLE), candidates)
-        order = np.argsort(ends, axis=1, kind="stable")[:, : self.width]  # the others, best first as they are
-        return Beams(*(np.take_along_axis(column, order, axis=1) for column in candidates))  # type: ignore[arg-type]
+        index = best_of(steered, min(2 * self.width, steered.shape[1]))  # at most half of these end, or one per beam
+        tokens = index % vocabulary
+        parents = index // vocabulary
+        candidates = Beams(totals[rows, parents, tokens], tokens, log_probs[rows, parents, tokens], parents + first)
+        ends = tokens == self.task.special.eos_id
+        if ends.any():
+            self._end(ends & (candidates.scores > POSSIBLE), candidates)
+        order = np.argsort(ends, axis=1, kind="stable")  # the others first, the best first as they are
+        order = order[:, : min(self.width, index.shape[1] - width)]
+        return Beams(*(column[rows, order] for column in candidates))  # type: ignore[arg-type]
 
-    def _end(self, ends: "np.ndarray[tuple[int, ...], np.dtype[np.bool_]]", candidates: Beams) -> None:
+    def _end(self, ends: BoolArray, candidates: Beams) -> None:
         """Put the candidates marked ``[B, 2K / G]`` into the pools of their images."""
-        if not ends.any():
-            return
-        images = ends.nonzero()[0].tolist()
+        places = ends.nonzero()[0].tolist()
         scores, _, log_probs, parents = (column[ends].tolist() for column in candidates)
-        for image, score, log_prob, slot in zip(images, scores, log_probs, parents, strict=True):
-            self.pools[image].add(score, self.rows.written[image, slot].tolist(), slot, log_prob)
+        for place, score, log_prob, slot in zip(places, scores, log_probs, parents, strict=True):
+            pool = self.pools[self.rows.images[place]]
+            pool.add(score, self.rows.written[place, slot].tolist(), slot, log_prob)
 
-    def _done(self, scores: FloatArray) -> bool:
-        """Tell whether no live beam of any image can still enter its best captions."""
-        longest = self.options.max_length + 1
-        best = scores.max(axis=1).tolist()
-        return all(pool.closed_to(log_prob, longest) for pool, log_prob in zip(self.pools, best, strict=True))
+    def _open(self, scores: FloatArray) -> BoolArray:
+        """Tell which live beams ``[B, K]`` can still enter the best captions of their images."""
+        floors = [self.pools[image].floor(self.options.max_length + 1) for image in self.rows.images.tolist()]
+        return scores > np.array(floors)[:, None]
 
-    def _best(self, image: int, live: list[float]) -> list[Hypothesis]:
+    def _narrow(self, live: Beams, open_: BoolArray, going: BoolArray) -> Beams:
+        """Let images leave that do not go on; return the beams of the others, without those that nothing needs."""
+        if not going.all():
+            self.rows.keep(np.flatnonzero(going))
+            live = Beams(*(column[going] for column in live))  # type: ignore[arg-type]
+        if self.options.groups > 1:
+            return live
+        most = int(open_.sum(axis=1).max())  # they are sorted, and all images have as many
+        return Beams(*(column[:, :most] for column in live))  # type: ignore[arg-type]
+
+    def _finish(self, done: BoolArray, scores: FloatArray) -> None:
+        """Note the best hypotheses of images that are done, given the scores ``[B, K]`` of all beams."""
+        for place in np.flatnonzero(done).tolist():
+            image = self.rows.images[place]
+            self._found[image] = self._best(place, self.pools[image], scores[place].tolist())
+
+    def _best(self, place: int, pool: Pool, live: list[float]) -> list[Hypothesis]:
         """Rank an image's pool, and fill it up with beams that were cut at the maximum length."""
         read, wanted = self.rows.trellis.read, self.options.num_captions
-        found = [read(image, end.slot, end.length, end.log_prob) for end in self.pools[image].best()]
+        found = [read(place, end.slot, end.length, end.log_prob) for end in pool.best()]
         if len(found) == wanted:
             return found
         cut: dict[tuple[int, ...], Hypothesis] = {}  # by tokens, since several groups may hold the same
         slots = (slot for slot, score in enumerate(live) if score > POSSIBLE)
         for slot in sorted(slots, key=live.__getitem__, reverse=True):
-            hypothesis = read(image, slot, self.options.max_length)
+            hypothesis = read(place, slot, self.options.max_length)
             cut.setdefault(hypothesis.tokens, hypothesis)
         return [*found, *cut.values()][:wanted]
 
@@ -191,8 +211,12 @@ def best_of(values: FloatArray, count: int) -> IntArray:
     if len(starts) <= count:
         return np.argsort(-values, axis=1, kind="stable")[:, :count]
     maxima = np.maximum.reduceat(values, starts, axis=1)  # [B, M / BLOCK]
-    least = np.partition(maxima, -count, axis=1)[:, [-count]]
-    rows, columns = np.nonzero(values >= least)
+    least = np.partition(maxima, -count, axis=1)[:, -count]  # [B]
+    places, blocks = np.nonzero(maxima >= least[:, None])
+    inside = starts[blocks, None] + np.arange(BLOCK)  # [blocks, BLOCK]
+    reach = values[places[:, None], np.minimum(inside, values.shape[1] - 1)] >= least[places, None]
+    found_blocks, offsets = np.nonzero(reach & (inside < values.shape[1]))
+    rows, columns = places[found_blocks], inside[found_blocks, offsets]
     order = np.lexsort((columns, -values[rows, columns], rows))
     firsts = np.searchsorted(rows, np.arange(len(values)))
     found: IntArray = columns[order][firsts[:, None] + np.arange(count)]

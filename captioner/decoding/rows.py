@@ -53,7 +53,7 @@ def _block_repeats(log_probs: FloatArray, written: IntArray, size: int) -> None:
 
 
 class Trellis:
-    """What was written at each step into K slots of B images, with the slot of the step before that each extends."""
+    """What was written at each step into the slots of B images, with the slot of the step before that each extends."""
 
     def __init__(self, eos_id: int) -> None:
         self._eos_id = eos_id
@@ -64,8 +64,14 @@ class Trellis:
         """Note where the slots looked (``[B * K, L]``) when the tokens of this step were scored."""
         self._attention.append(None if attention is None else attention.reshape(batch_size, -1, attention.shape[1]))
 
+    def keep(self, images: IntArray) -> None:
+        """Forget all images but the given ones ``[B']``, which are numbered anew."""
+        self._attention = [None if one is None else one[images] for one in self._attention]
+        kept = images.tolist()
+        self._steps = [([a[i] for i in kept], [b[i] for i in kept], [c[i] for i in kept]) for a, b, c in self._steps]
+
     def extend(self, parents: IntArray, tokens: IntArray, log_probs: FloatArray) -> None:
-        """Add a step's tokens; all arguments are ``[B, K]``."""
+        """Add a step's tokens; all arguments are ``[B, K]``, whatever K was at the step before."""
         self._steps.append((parents.tolist(), tokens.tolist(), log_probs.tolist()))
 
     def read(self, image: int, slot: int, length: int, end: float | None = None) -> Hypothesis:
@@ -99,24 +105,27 @@ class Trellis:
 class Rows:
     """B images times K slots that write one token each per step; what every search has in common.
 
+    K may change from step to step, and images may leave.
+
     Args:
         task: What to search.
-        slots: K.
+        slots: K at the first step.
 
     Attributes:
+        images: ``[B]``, which of the task's images they are.
         written: ``[B, K, T]``, the tokens so far.
         trellis: The steps so far.
     """
 
     def __init__(self, task: Task, slots: int) -> None:
         self.task = task
+        self.images = np.arange(task.batch_size)
         self.trellis = Trellis(task.special.eos_id)
         self.written = np.empty((task.batch_size, slots, 0), dtype=np.int64)
         self._constraints = Constraints(task.special, task.options)
+        self._memory = task.memory
         self._state = task.decoder.begin(task.memory, slots)
         self._tokens = np.full((task.batch_size, slots), task.special.bos_id)
-        self._stay = np.broadcast_to(np.arange(slots), (task.batch_size, slots))  # [B, K]
-        self._first_rows = np.arange(task.batch_size)[:, None] * slots  # [B, 1]
 
     def begin(self) -> FloatArray:
         """Write the beginning into all slots; return its log-probability, ``[B, K]``."""
@@ -136,19 +145,29 @@ class Rows:
         return self._constraints.apply(self._read(), self.written)
 
     def write(self, tokens: IntArray, log_probs: FloatArray, parents: IntArray | None = None) -> None:
-        """Write one token per slot, after what the parent slots hold; all arguments are ``[B, K]``.
+        """Write one token per slot, after what the parent slots hold; all arguments are ``[B, K']``.
 
         Without parents each slot goes on by itself.
         """
-        self.trellis.extend(self._stay if parents is None else parents, tokens, log_probs)
+        images, slots = self._tokens.shape
+        self.trellis.extend(np.tile(np.arange(slots), (images, 1)) if parents is None else parents, tokens, log_probs)
         if parents is not None:
-            self._state = self._state.select((self._first_rows + parents).ravel())
-            self.written = np.take_along_axis(self.written, parents[:, :, None], axis=1)
+            rows = np.arange(images)[:, None]
+            self._state = self._state.select((rows * slots + parents).ravel())
+            self.written = self.written[rows, parents]
         self.written = np.concatenate([self.written, tokens[:, :, None]], axis=2)
         self._tokens = tokens
 
+    def keep(self, places: IntArray) -> None:
+        """Go on with some of the images alone, given by their places among those that are left, ``[B']``."""
+        slots = np.arange(self._tokens.shape[1])
+        self._state = self._state.select((places[:, None] * len(slots) + slots).ravel())
+        self._memory = self.task.decoder.select(self._memory, places)
+        self.trellis.keep(places)
+        self.images, self.written, self._tokens = self.images[places], self.written[places], self._tokens[places]
+
     def _read(self) -> FloatArray:
-        step = self.task.decoder.step(self._tokens.ravel(), self.task.memory, self._state)
+        step = self.task.decoder.step(self._tokens.ravel(), self._memory, self._state)
         self._state = step.state
-        self.trellis.look(step.attention, self.task.batch_size)
+        self.trellis.look(step.attention, len(self.images))
         return step.log_probs.reshape(*self._tokens.shape, -1)  # [B, K, V]

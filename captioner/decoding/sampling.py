@@ -9,12 +9,12 @@ from captioner.decoding.options import DecodingOptions, Task
 from captioner.decoding.rows import Rows
 from captioner.types import FloatArray, Hypothesis, IntArray
 
-Choose = Callable[[FloatArray, int], IntArray]
+Choose = Callable[[FloatArray, int, IntArray], IntArray]
 
 
 def greedy(task: Task) -> list[list[Hypothesis]]:
     """Take the most probable token at every step."""
-    return _walk(task, 1, lambda log_probs, length: log_probs.argmax(axis=2))  # noqa: ARG005
+    return _walk(task, 1, lambda log_probs, length, images: log_probs.argmax(axis=2))  # noqa: ARG005
 
 
 def sample(task: Task) -> list[list[Hypothesis]]:
@@ -27,30 +27,35 @@ def sample(task: Task) -> list[list[Hypothesis]]:
 
 
 def _walk(task: Task, slots: int, choose: Choose) -> list[list[Hypothesis]]:
-    """Write until all slots ended or are full.
+    """Write until all slots ended or are full; images whose slots ended leave.
 
     Args:
         task: What to search.
         slots: K, captions per image.
-        choose: What picks tokens ``[B, K]``, given log-probabilities ``[B, K, V]`` and how many tokens stand before.
+        choose: What picks tokens ``[B, K]``, given log-probabilities ``[B, K, V]``, how many tokens stand before, and
+            which images they are ``[B]``.
     """
     rows = Rows(task, slots)
     rows.begin()
-    ends: dict[tuple[int, int], Hypothesis] = {}
+    found: list[dict[int, Hypothesis]] = [{} for _ in range(task.batch_size)]  # of each image, by slot
     for length in range(len(task.beginning), task.options.max_length + 1):
         scored = rows.score()
-        tokens = choose(scored, length)
+        tokens = choose(scored, length, rows.images)
         log_probs = np.take_along_axis(scored, tokens[:, :, None], axis=2)[:, :, 0]  # [B, K]
-        for image, slot in np.argwhere(tokens == task.special.eos_id).tolist():
-            if (image, slot) not in ends:
-                ends[image, slot] = rows.trellis.read(image, slot, length, end=float(log_probs[image, slot]))
-        if length == task.options.max_length or len(ends) == task.batch_size * slots:
+        for place, slot in np.argwhere(tokens == task.special.eos_id).tolist():
+            ends = found[rows.images[place]]
+            if slot not in ends:
+                ends[slot] = rows.trellis.read(place, slot, length, end=float(log_probs[place, slot]))
+        going = np.array([len(found[image]) < slots for image in rows.images])
+        if length == task.options.max_length or not going.any():
             break
         rows.write(tokens, log_probs)
-    return [
-        _rank(task, [ends.get((image, slot)) or rows.trellis.read(image, slot, length) for slot in range(slots)])
-        for image in range(task.batch_size)
-    ]
+        if not going.all():
+            rows.keep(np.flatnonzero(going))
+    for place, image in enumerate(rows.images):
+        for slot in set(range(slots)) - set(found[image]):
+            found[image][slot] = rows.trellis.read(place, slot, length)
+    return [_rank(task, [ends[slot] for slot in range(slots)]) for ends in found]
 
 
 def _rank(task: Task, found: list[Hypothesis]) -> list[Hypothesis]:
@@ -71,18 +76,21 @@ class Sampler:
         self._options = options
         self._chance = _numbers(options, batch_size).astype(np.float64)  # [B or 1, K, max_length + 1]
 
-    def __call__(self, log_probs: FloatArray, length: int) -> IntArray:
+    def __call__(self, log_probs: FloatArray, length: int, images: IntArray | None = None) -> IntArray:
         """Draw one token per slot.
 
         Args:
             log_probs: ``[B, K, V]``, with what may not be drawn made impossible.
             length: How many tokens stand before.
+            images: ``[B]``, which of the batch's images they are; all of them if left out.
 
         Returns:
             Token ids ``[B, K]``.
         """
         masses = probabilities(log_probs, self._options).cumsum(axis=2)  # [B, K, V], in the order of token ids
-        draws = self._chance[:, :, length, None] * masses[:, :, -1:]  # [B, K, 1]
+        together = images is None or len(self._chance) == 1
+        chance = self._chance if together else self._chance[images]  # [B or 1, K, max_length + 1]
+        draws = chance[:, :, length, None] * masses[:, :, -1:]  # [B, K, 1]
         tokens: IntArray = (masses <= draws).sum(axis=2)
         return tokens
 

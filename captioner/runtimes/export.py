@@ -1,10 +1,11 @@
 """From a checkpoint to the same one with ONNX graphs, which are checked against torch."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import onnx
 import torch
 from torch import Tensor
 
@@ -13,7 +14,7 @@ from captioner.errors import CheckpointError, OptionError
 from captioner.header import GRAPHS, SCALE, CheckpointFile
 from captioner.model import CaptionModel
 from captioner.quantization import restore_matrices, round_matrices
-from captioner.runtimes.graphs import IntegerMatrices, name_weights, tabulate_words
+from captioner.runtimes.graphs import IntegerMatrices, name_weights, sensitive, tabulate_words
 from captioner.runtimes.onnx import Interface, OnnxRuntime
 from captioner.runtimes.torch import TorchRuntime
 from captioner.runtimes.tracing import Traced, trace
@@ -44,8 +45,8 @@ def export_checkpoint(source: Path | str | None, target: Path, bits: int = 32) -
     Args:
         source: The checkpoint; ``None`` is the shipped one.
         target: Where to; it may be the same file.
-        bits: How the decoder multiplies by its matrices: 32 as torch does, 8 as integers, to which all matrices of the
-            file are rounded (:mod:`captioner.quantization`).
+        bits: How a step multiplies by its matrices: 32 as torch does, 8 as integers. Matrices are then stored in 8 bits
+            (:mod:`captioner.quantization`), but for those whose rounding would change captions, in 16.
 
     Returns:
         How far what was written is from torch with the same weights.
@@ -58,9 +59,12 @@ def export_checkpoint(source: Path | str | None, target: Path, bits: int = 32) -
         raise OptionError(f"bits is {bits}; it must be one of {', '.join(map(str, BITS))}")
     file = CheckpointFile.read(source)
     checkpoint = build_checkpoint(file)
-    stored = round_matrices(checkpoint.model.state_dict()) if bits == BITS[0] else stored_weights(file)
-    checkpoint.model.load_state_dict(restore_matrices(stored))
-    traced = trace(checkpoint.model)
+    traced, stored = trace(checkpoint.model), stored_weights(file)
+    if bits == BITS[0]:
+        rounded = {name for name in stored if name + SCALE in stored}
+        stored = round_matrices(checkpoint.model.state_dict(), kept=_kept(traced, set(stored) - rounded))
+        checkpoint.model.load_state_dict(restore_matrices(stored))
+        traced = trace(checkpoint.model)
     found = _compare(checkpoint.model, traced, stored, BITS[1])
     if not found.largest <= FLOAT_ERROR:
         raise CheckpointError(f"{file.path}: the graphs are {found.largest:.2g} from torch; it must be {FLOAT_ERROR}")
@@ -77,17 +81,26 @@ def export_checkpoint(source: Path | str | None, target: Path, bits: int = 32) -
     return found
 
 
+def _kept(traced: Traced, matrices: Collection[str]) -> set[str]:
+    """Return those matrices that are stored in half precision."""
+    step = onnx.ModelProto()
+    step.CopyFrom(traced.graphs["step"])
+    tabulate_words(step)
+    return sensitive(traced.graphs["prepare"], step, matrices)
+
+
 def _finished(traced: Traced, stored: Mapping[str, Tensor], bits: int) -> tuple[dict[str, bytes], Interface]:
     """Return graphs as they are stored, and what the header says of them."""
     graphs, weights = {}, {}
-    matrices = {name for name in stored if name + SCALE in stored}
+    matrices = {name for name, value in stored.items() if value.ndim == 2}
+    integers = {"prepare": {name for name in matrices if name + SCALE in stored}, "step": matrices, "inspect": matrices}
     for name, original in traced.graphs.items():
         graph = type(original)()
         graph.CopyFrom(original)
         if name in ("step", "inspect"):
             tabulate_words(graph)
-        if bits == BITS[0] and name in ("step", "inspect"):
-            IntegerMatrices(graph, matrices).apply()
+        if bits == BITS[0] and name in integers:
+            IntegerMatrices(graph, integers[name]).apply()
         weights[name] = name_weights(graph, stored)
         graphs[name] = graph.SerializeToString()
     interface = Interface(traced.grid, traced.memory, traced.attends, traced.activations, weights, bits)

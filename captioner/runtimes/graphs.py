@@ -1,17 +1,16 @@
 """Changes to ONNX graphs: weights named in place of held, and matrices multiplied as 8-bit integers."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Mapping
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from captioner.quantization import STEPS
-from captioner.runtimes.onnx import INTEGERS, SCALES
+from captioner.runtimes.onnx import BLOCK, INTEGERS, SCALES
 
 MICROSOFT = "com.microsoft"  # ONNX Runtime's own operators
-MIDDLE = 128  # the byte that stands for zero
-FINER = 254  # how many fine steps make one
+EXACT = 32  # words per row whose scores are exact: twice 16 beams, and more than enough for five
+AS_INTEGERS = 4  # the level of MatMulNBits at which it rounds what it multiplies to 8 bits
 MAX_TABLE = 2**24  # numbers of what is computed for all words, 64 MiB
 
 
@@ -63,130 +62,139 @@ def tabulate_words(model: onnx.ModelProto, limit: int = MAX_TABLE) -> None:
 
 
 class IntegerMatrices:
-    """Lets a graph multiply by some matrices as 8-bit integers.
+    """Lets a step multiply by its matrices as 8-bit integers, and score the likeliest words exactly.
 
-    What is multiplied is rounded as well, to 255 steps between minus and plus its row's largest number. So a row's
-    result depends on no other row, as it would with ONNX Runtime's own dynamic quantization, which has one scale for
-    all rows: a caption is the same in any batch. What is left over by that rounding is rounded to finer steps and
-    multiplied, too, as more rows; but for what comes from the step before, where it makes no difference that can be
-    measured.
+    What is multiplied is rounded as well, in blocks of a row, each to 255 steps of its own; so a row's result depends
+    on no other row, and a caption on none of those that it is batched with. Rounding the scores of words cost most. So
+    they serve to find the likeliest, whose scores are then computed anew in floating point; a search of up to 16 beams
+    takes no others.
 
     Args:
         model: The graph, which is changed in place.
-        matrices: Names of weights ``[outputs, inputs]`` that are stored as integers and scales.
+        matrices: Names of weights ``[outputs, inputs]``.
     """
 
     def __init__(self, model: onnx.ModelProto, matrices: Collection[str]) -> None:
+        self._model = model
         self._graph = model.graph
-        self._shapes = {one.name: tuple(one.dims) for one in model.graph.initializer if one.name in matrices}
-        self._carried = {one.name for one in model.graph.input}
-        self._constants = {one.name for one in model.graph.initializer}
-        self._transposed = {
-            node.output[0]: node.input[0]
-            for node in model.graph.node
-            if node.op_type == "Transpose" and node.input[0] in self._shapes
-        }
-        self._rounded: dict[str, tuple[str, str]] = {}  # from what is multiplied to its bytes and its rows' maxima
-        if MICROSOFT not in {one.domain for one in model.opset_import}:
-            model.opset_import.append(helper.make_opsetid(MICROSOFT, 1))
+        shapes = {one.name: tuple(one.dims) for one in model.graph.initializer if one.name in matrices}
+        self._shapes = {name: shape for name, shape in shapes.items() if shape[0] > 1}
+        self._scores = {node.input[0] for node in model.graph.node if node.op_type == "LogSoftmax"}
 
     def apply(self) -> None:
         """Change the graph."""
-        nodes = [new for node in self._graph.node for new in self._changed(node)]
+        constants = {one.name for one in self._graph.initializer}
+        transposed = _transposed(self._graph)
+        nodes: list[onnx.NodeProto] = []
+        found: list[str] = []
+        for node in self._graph.node:
+            matrix = multiplied(node, transposed)
+            if matrix is None or matrix not in self._shapes or node.input[0] in constants:
+                nodes.append(node)
+                continue
+            found.append(matrix)
+            nodes += self._scored(node, matrix) if node.output[0] in self._scores else [self._product(node, matrix)]
         del self._graph.node[:]
         self._graph.node.extend(nodes)
-        if self._rounded:
-            self._graph.initializer.extend(
-                [
-                    numpy_helper.from_array(np.array(1 / STEPS, dtype=np.float32), "rounding.step"),
-                    numpy_helper.from_array(np.array(1 / STEPS / FINER, dtype=np.float32), "rounding.fine_step"),
-                    numpy_helper.from_array(np.array(1 / FINER, dtype=np.float32), "rounding.finer"),
-                    numpy_helper.from_array(np.array(MIDDLE, dtype=np.uint8), "rounding.middle"),
-                    numpy_helper.from_array(np.array(np.finfo(np.float32).tiny), "rounding.least"),
-                ]
-            )
-        self._drop_unread()
+        for matrix in dict.fromkeys(found):
+            self._declare(matrix)
+        numbers = {"exact.count": [EXACT], "exact.axis": [2]}
+        given = [numpy_helper.from_array(np.array(value), name) for name, value in numbers.items()]
+        self._graph.initializer.extend(given)
+        drop_unread(self._graph)
+        self._model.opset_import.append(helper.make_opsetid(MICROSOFT, 1))
 
-    def _changed(self, node: onnx.NodeProto) -> Iterator[onnx.NodeProto]:
-        """Yield what stands in a node's place."""
-        matrix = self._matrix(node)
-        if matrix is None:
-            yield node
-            return
-        rows, output = node.input[0], node.output[0]
-        if rows not in self._rounded:
-            yield from self._round(rows)
-        rounded, largest = self._rounded[rows]
-        integers, scales = self._declare(matrix)
-        given = [rounded, integers, "rounding.step", scales, "rounding.middle"]
-        yield helper.make_node("MatMulIntegerToFloat", given, [f"{output}.product"], domain=MICROSOFT)
-        product = f"{output}.product"
-        if rows not in self._carried:
-            yield from _add_fine(product, f"{output}.sum")
-            product = f"{output}.sum"
-        bias = node.input[2] if node.op_type == "Gemm" and len(node.input) > 2 else None
-        scaled = output if bias is None else f"{output}.scaled"
-        yield helper.make_node("Mul", [product, largest], [scaled])
-        if bias is not None:
-            yield helper.make_node("Add", [scaled, bias], [output])
+    def _product(self, node: onnx.NodeProto, matrix: str, output: str | None = None) -> onnx.NodeProto:
+        outputs, inputs = self._shapes[matrix]
+        bias = ["", "", node.input[2]] if node.op_type == "Gemm" and len(node.input) > 2 else []
+        given = [node.input[0], matrix + INTEGERS, matrix + SCALES, *bias]
+        sizes = {"K": inputs, "N": outputs, "bits": 8, "block_size": BLOCK, "accuracy_level": AS_INTEGERS}
+        return helper.make_node("MatMulNBits", given, [output or node.output[0]], domain=MICROSOFT, **sizes)
 
-    def _matrix(self, node: onnx.NodeProto) -> str | None:
-        """Return the matrix that a node multiplies by, if it is one that shall be integers."""
-        if node.op_type == "Gemm" and node.input[0] not in self._constants:
-            turned = {one.name: one.i for one in node.attribute if one.name.startswith("trans")}
-            is_plain = turned in ({"transB": 1}, {"transA": 0, "transB": 1})
-            return node.input[1] if is_plain and node.input[1] in self._shapes else None
-        matrix = self._transposed.get(node.input[1]) if node.op_type == "MatMul" else None
-        return matrix if matrix is not None and self._shapes[matrix][0] > 1 else None
+    def _scored(self, node: onnx.NodeProto, matrix: str) -> list[onnx.NodeProto]:
+        """Return what scores all words roughly and the likeliest of them exactly; the node itself for a few words."""
+        if self._shapes[matrix][0] <= EXACT or len(node.input) < 3:
+            return [node]
+        told, bias, scores = node.input[0], node.input[2], node.output[0]
+        rough, words, exact = f"{scores}.rough", f"{scores}.words", f"{scores}.exact"
+        return [
+            self._product(node, matrix, rough),
+            helper.make_node("TopK", [rough, "exact.count"], [f"{scores}.best", words], axis=1),
+            helper.make_node("Gather", [matrix, words], [f"{scores}.vectors"]),  # [R, EXACT, N]
+            helper.make_node("Unsqueeze", [told, "exact.axis"], [f"{scores}.told"]),  # [R, N, 1]
+            helper.make_node("MatMul", [f"{scores}.vectors", f"{scores}.told"], [f"{scores}.products"]),
+            helper.make_node("Squeeze", [f"{scores}.products", "exact.axis"], [f"{scores}.squeezed"]),  # [R, EXACT]
+            helper.make_node("Gather", [bias, words], [f"{scores}.biases"]),
+            helper.make_node("Add", [f"{scores}.squeezed", f"{scores}.biases"], [exact]),
+            helper.make_node("ScatterElements", [rough, words, exact], [scores], axis=1),
+        ]
 
-    def _round(self, rows: str) -> Iterator[onnx.NodeProto]:
-        size, largest, safe = f"{rows}.size", f"{rows}.largest", f"{rows}.largest_or_least"
-        share, rounded = f"{rows}.share", f"{rows}.rounded"
-        yield helper.make_node("Abs", [rows], [size])
-        yield helper.make_node("ReduceMax", [size], [largest], axes=[-1], keepdims=1)
-        yield helper.make_node("Max", [largest, "rounding.least"], [safe])
-        yield helper.make_node("Div", [rows, safe], [share])
-        yield helper.make_node("QuantizeLinear", [share, "rounding.step", "rounding.middle"], [rounded])
-        self._rounded[rows] = rounded, safe
-        if rows not in self._carried:
-            yield from _append_fine(share, rounded)
-            self._rounded[rows] = f"{rounded}.both", safe
-
-    def _declare(self, matrix: str) -> tuple[str, str]:
-        """Return the names of a matrix's integers and scales."""
-        integers, scales = matrix + INTEGERS, matrix + SCALES
-        if not any(one.name == integers for one in self._graph.initializer):
-            outputs, inputs = self._shapes[matrix]
-            for name, kind, dims in (
-                (integers, TensorProto.INT8, (inputs, outputs)),
-                (scales, TensorProto.FLOAT, (outputs,)),
-            ):
-                self._graph.initializer.append(TensorProto(name=name, data_type=kind, dims=dims))
-        return integers, scales
-
-    def _drop_unread(self) -> None:
-        """Take out what nothing reads any more."""
-        outputs = {one.name for one in self._graph.output}
-        read = {name for node in self._graph.node for name in node.input} | outputs
-        for node in [one for one in self._graph.node if one.op_type == "Transpose" and one.output[0] not in read]:
-            self._graph.node.remove(node)
-        read = {name for node in self._graph.node for name in node.input}
-        for weight in [one for one in self._graph.initializer if one.name not in read]:
-            self._graph.initializer.remove(weight)
+    def _declare(self, matrix: str) -> None:
+        """Name a matrix's integers and scales as weights."""
+        outputs, inputs = self._shapes[matrix]
+        blocks = -(-inputs // BLOCK)
+        for name, kind, dims in (
+            (matrix + INTEGERS, TensorProto.UINT8, (outputs, blocks, BLOCK)),
+            (matrix + SCALES, TensorProto.FLOAT, (outputs, blocks)),
+        ):
+            self._graph.initializer.append(TensorProto(name=name, data_type=kind, dims=dims))
 
 
-def _append_fine(share: str, rounded: str) -> Iterator[onnx.NodeProto]:
-    """Yield what appends to rounded rows what they lack of their shares, in fine steps."""
-    back, lacking, fine = f"{rounded}.back", f"{rounded}.lacking", f"{rounded}.fine"
-    yield helper.make_node("DequantizeLinear", [rounded, "rounding.step", "rounding.middle"], [back])
-    yield helper.make_node("Sub", [share, back], [lacking])
-    yield helper.make_node("QuantizeLinear", [lacking, "rounding.fine_step", "rounding.middle"], [fine])
-    yield helper.make_node("Concat", [rounded, fine], [f"{rounded}.both"], axis=0)
+def drop_unread(graph: onnx.GraphProto) -> None:
+    """Take out what nothing reads."""
+    while True:
+        read = {name for node in graph.node for name in node.input} | {one.name for one in graph.output}
+        unread = [node for node in graph.node if not read.intersection(node.output)]
+        for node in unread:
+            graph.node.remove(node)
+        if not unread:
+            break
+    for weight in [one for one in graph.initializer if one.name not in read]:
+        graph.initializer.remove(weight)
 
 
-def _add_fine(product: str, output: str) -> Iterator[onnx.NodeProto]:
-    """Yield what adds the products of fine rows to those of the rows before them."""
-    coarse, fine, scaled = f"{product}.coarse", f"{product}.fine", f"{product}.fine_scaled"
-    yield helper.make_node("Split", [product], [coarse, fine], axis=0)
-    yield helper.make_node("Mul", [fine, "rounding.finer"], [scaled])
-    yield helper.make_node("Add", [coarse, scaled], [output])
+def _transposed(graph: onnx.GraphProto) -> dict[str, str]:
+    """Return what is transposed, by the name of the result."""
+    return {node.output[0]: node.input[0] for node in graph.node if node.op_type == "Transpose"}
+
+
+def multiplied(node: onnx.NodeProto, transposed: Mapping[str, str]) -> str | None:
+    """Return the name of what a node multiplies by as a linear layer does, if it does that.
+
+    Args:
+        node: The node.
+        transposed: From the names of transposed matrices to those of the matrices.
+    """
+    if node.op_type == "Gemm":
+        turned = {one.name: one.i for one in node.attribute if one.name.startswith("trans")}
+        return node.input[1] if turned in ({"transB": 1}, {"transA": 0, "transB": 1}) else None
+    return transposed.get(node.input[1]) if node.op_type == "MatMul" else None
+
+
+def sensitive(prepare: onnx.ModelProto, step: onnx.ModelProto, matrices: Collection[str]) -> set[str]:
+    """Return the names of matrices that do not bear to be rounded row by row: captions change.
+
+    They are those by which a step multiplies what it has just found out, not what it carries from the step before, and
+    those that the grid is multiplied by.
+
+    Args:
+        prepare: The graph that prepares images.
+        step: The graph of a step.
+        matrices: Names of the matrices.
+    """
+    carried = {one.name for one in step.graph.input} | {one.name for one in step.graph.initializer}
+    read = _depends(prepare.graph, "grid")
+    found: set[str | None] = set()
+    for graph, sensible in ((step.graph, lambda name: name not in carried), (prepare.graph, read.__contains__)):
+        transposed = _transposed(graph)
+        found |= {multiplied(node, transposed) for node in graph.node if node.input and sensible(node.input[0])}
+    return found.intersection(matrices)  # type: ignore[return-value]  # which are names
+
+
+def _depends(graph: onnx.GraphProto, source: str) -> set[str]:
+    """Return the names of all that depends on an input, its own included."""
+    found = {source}
+    for node in graph.node:
+        if found.intersection(node.input):
+            found.update(node.output)
+    return found

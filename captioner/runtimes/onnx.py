@@ -6,8 +6,10 @@ Runtime in the form that its graph wants, which a suffix of its name tells.
 
 import json
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -22,9 +24,11 @@ from captioner.errors import CheckpointError
 from captioner.header import GRAPHS, SCALE, CheckpointFile, Description, unreadable_file
 from captioner.types import Features, FloatArray, IntArray, ScoredStep
 
-INTEGERS = ".integers"  # ends the name of a matrix of 8 bits as integer kernels read it, transposed
-SCALES = ".scales"  # ends the name of the steps of its columns
-GRAPH_VERSION = 1
+INTEGERS = ".integers"  # ends the name of a matrix of 8 bits as integer kernels read it, in blocks of rows
+SCALES = ".scales"  # ends the name of the steps of its blocks
+BLOCK = 16  # numbers of a row that have a step of their own
+MIDDLE, STEPS = 128, 127  # the byte that stands for zero, and steps on either side of it
+GRAPH_VERSION = 2
 STEP_THREADS = 2  # a photo took 44 ms with two and 55 with one, on two cores; there is too little to do for more
 Arrays = tuple[NDArray[Any], ...]
 
@@ -123,9 +127,10 @@ class OnnxRuntime:
         self._interface = interface
         self._graphs = graphs
         self._weights = weights
+        self._rounded: dict[str, tuple[NDArray[np.uint8], FloatArray]] = {}
         self._threads = threads or available_cpus()
         self._encoder = self._session("encoder", self._threads)
-        self._prepare = self._session("prepare")
+        self._prepare = self._session("prepare", min(self._threads, STEP_THREADS))
         self._step = self._session("step", min(self._threads, STEP_THREADS))
 
     @property
@@ -134,8 +139,15 @@ class OnnxRuntime:
         return f"cpu ({describe_threads(self._threads)})"
 
     def encode(self, pixels: FloatArray) -> Features[Any]:
-        """Encode pixels ``[B, 3, H, W]``, one image after the other: together took as long, and B times the memory."""
-        found = [self._encoder.run(None, {"pixels": pixels[index : index + 1]}) for index in range(len(pixels))]
+        """Encode pixels ``[B, 3, H, W]``, as many images side by side as there are threads, and the rest one by one.
+
+        So threads need not wait for each other, and memory does not grow with the batch as it does where images are
+        encoded together.
+        """
+        images = [{"pixels": pixels[index : index + 1]} for index in range(len(pixels))]
+        aside = len(images) - len(images) % self._threads if self._threads > 1 else 0
+        found = list(self._workers.map(self._lone_encoder.run, repeat(None), images[:aside])) if aside else []
+        found += [self._encoder.run(None, image) for image in images[aside:]]
         vector, *grid = (np.concatenate(arrays) for arrays in zip(*found, strict=True))
         return Features(vector, grid[0] if grid else None, *self._interface.grid)
 
@@ -148,6 +160,11 @@ class OnnxRuntime:
     def begin(self, memory: OnnxMemory, rows_per_image: int = 1) -> OnnxState:
         """Return the state before the first step, for ``B * rows_per_image`` rows."""
         return OnnxState(tuple(np.repeat(array, rows_per_image, axis=0) for array in memory.start))
+
+    def select(self, memory: OnnxMemory, images: IntArray) -> OnnxMemory:
+        """Return the memory of the given images ``[B']``."""
+        arrays, start = (tuple(array[images] for array in part) for part in (memory.arrays, memory.start))
+        return OnnxMemory(arrays, start)
 
     def step(self, tokens: IntArray, memory: OnnxMemory, state: OnnxState) -> ScoredStep[OnnxState]:
         """Read one token per row (``[R]`` ids) and score the next."""
@@ -166,6 +183,15 @@ class OnnxRuntime:
         return {name: np.stack(one, axis=1) for name, one in zip(self._interface.activations, arrays, strict=True)}
 
     @cached_property
+    def _workers(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(self._threads, thread_name_prefix="encoder")  # they start when they are needed
+
+    @cached_property
+    def _lone_encoder(self) -> ort.InferenceSession:
+        """The encoder on whatever thread calls it."""
+        return self._session("encoder")
+
+    @cached_property
     def _inspect(self) -> ort.InferenceSession:
         return self._session("inspect")  # seldom asked for
 
@@ -175,23 +201,50 @@ class OnnxRuntime:
         options.intra_op_num_threads = threads
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # others may need the core meanwhile
         options.log_severity_level = 3  # errors
-        options.add_session_config_entry("session.x64quantprecision", "1")  # no sums of products cut at 16 bits
+        options.enable_mem_pattern = name == "encoder"  # one is kept for every shape, and a step meets many
         names = list(self._interface.weights[name])
         values = [ort.OrtValue.ortvalue_from_numpy(self._weight(one)) for one in names]
         if names:
             options.add_external_initializers(names, values)
         return ort.InferenceSession(self._graphs[name], options, providers=["CPUExecutionProvider"])
 
+    def _blocks(self, name: str) -> tuple[NDArray[np.uint8], FloatArray]:
+        if name not in self._rounded:
+            self._rounded[name] = in_blocks(self._weights[name], self._weights.get(name + SCALE))
+        return self._rounded[name]
+
     def _weight(self, name: str) -> NDArray[Any]:
         """Return a weight in the form that its name tells."""
         if name.endswith(INTEGERS):
-            return np.ascontiguousarray(self._weights[name.removesuffix(INTEGERS)].T)
+            return self._blocks(name.removesuffix(INTEGERS))[0]
         if name.endswith(SCALES):
-            name = name.removesuffix(SCALES) + SCALE
+            return self._blocks(name.removesuffix(SCALES))[1]
         value: NDArray[Any] = self._weights[name]
         if name + SCALE in self._weights:
             return np.asarray(value.astype(np.float32) * self._weights[name + SCALE][:, None])
         return value.astype(np.float32) if value.dtype == np.float16 else value
+
+
+def in_blocks(matrix: NDArray[Any], scales: FloatArray | None = None) -> tuple[NDArray[np.uint8], FloatArray]:
+    """Round a matrix ``[I, J]`` in blocks of its rows to 8 bits.
+
+    Args:
+        matrix: Floating-point numbers, or integers that are rounded already.
+        scales: ``[I]``, the steps of integers.
+
+    Returns:
+        Bytes ``[I, blocks, BLOCK]``, the last block filled up with zeros, and the blocks' steps ``[I, blocks]``.
+    """
+    blocks = -(-matrix.shape[1] // BLOCK)
+    whole = np.zeros((len(matrix), blocks * BLOCK), dtype=np.float32)
+    whole[:, : matrix.shape[1]] = matrix
+    whole = whole.reshape(len(matrix), blocks, BLOCK)
+    if scales is None:
+        steps = np.maximum(np.abs(whole).max(axis=2), np.finfo(np.float32).tiny) / np.float32(STEPS)
+        whole = np.rint(whole / steps[:, :, None])
+    else:
+        steps = np.repeat(scales[:, None], blocks, axis=1)
+    return (whole + MIDDLE).astype(np.uint8), steps
 
 
 def _inputs(tokens: IntArray, memory: OnnxMemory, state: OnnxState) -> dict[str, NDArray[Any]]:

@@ -57,6 +57,11 @@ class TorchSteps:
         return TorchState(self.decoder.begin(memory, rows_per_image), self.decoder.device)
 
     @torch.inference_mode()
+    def select(self, memory: Any, images: IntArray) -> Any:
+        """Return the memory of the given images ``[B']``."""
+        return memory.select(self._here(images))
+
+    @torch.inference_mode()
     def step(self, tokens: IntArray, memory: Any, state: TorchState) -> ScoredStep[TorchState]:
         """Read one token per row (``[R]`` ids) and score the next."""
         step = self.decoder.step(self._here(tokens), memory, state.inner)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from captioner.config import ModelConfig
 from captioner.decoders import Decoder
 from captioner.model import CaptionModel
+from captioner.runtimes.padding import fold_padding
 from captioner.types import Features
 
 OPSET = 17  # the first with layer norms
@@ -146,8 +147,10 @@ def _trace(model: CaptionModel) -> Traced:
     for graph in (step, inspect):
         _renumber(graph, kept)
     prepared = [*(f"memory{index}" for index in range(len(kept))), *states]
+    encoder = _export(_Encoder(model), [pixels], ["pixels"], list(seen))
+    fold_padding(encoder)
     graphs = {
-        "encoder": _export(_Encoder(model), [pixels], ["pixels"], list(seen)),
+        "encoder": encoder,
         "prepare": _export(_Prepare(model, kept), list(seen.values()), list(seen), prepared),
         "step": step,
         "inspect": inspect,

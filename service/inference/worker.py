@@ -118,8 +118,9 @@ class InferenceThread:
             job.answer.set_exception(error)
 
     def _ask(self, jobs: Sequence[Job]) -> Sequence[Sequence[Caption]]:
-        """Show the model the photos, the last one repeated up to the next size."""
-        size = next(size for size in self._sizes if size >= len(jobs))
+        """Show the model the photos, the last one repeated up to the next size if new sizes cost it something."""
+        sizes = self._sizes if getattr(jobs[0].model.predictor, "compiles_sizes", True) else [len(jobs)]
+        size = next(size for size in sizes if size >= len(jobs))
         padded = [*jobs, *[jobs[-1]] * (size - len(jobs))]
         pictures, tasks = [job.picture for job in padded], [job.task for job in padded]
         answers = jobs[0].task.run(jobs[0].model.predictor, pictures, tasks)

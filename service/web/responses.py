@@ -9,7 +9,7 @@ import numpy as np
 from flask import Blueprint, Response, jsonify
 from numpy.typing import NDArray
 
-from captioner.types import Caption
+from captioner.types import Caption, Word
 from service.errors import answer_error, request_id
 from service.inference.jobs import ModelIdentity, Photo, Result
 
@@ -31,10 +31,11 @@ def caption_payload(caption: Caption) -> dict[str, Any]:
         "finished": caption.finished,
         "confidence": _confidence(caption.confidence),
         "needs_review": caption.needs_review,
-        "words": [_word(caption, index) for index in range(len(caption.words))],
+        "words": [_word(word, weights) for word, weights in zip(caption.words, _weights(caption), strict=True)],
     }
     if caption.activations is not None:
-        payload["activations"] = {name: _rounded(values) for name, values in caption.activations.items()}
+        rounded = {name: _rounded(values, ACTIVATION_DECIMALS) for name, values in caption.activations.items()}
+        payload["activations"] = rounded
     return payload
 
 
@@ -46,13 +47,12 @@ def score_payload(caption: Caption) -> dict[str, Any]:
     return payload
 
 
-def _word(caption: Caption, index: int) -> dict[str, Any]:
-    word = caption.words[index]
+def _word(word: Word, weights: list[float] | None) -> dict[str, Any]:
     return {
         "text": word.text,
         "log_prob": round(float(word.log_prob), DECIMALS),
         "confidence": _confidence(word.confidence),
-        "attention": _weights(caption, index),
+        "attention": weights,
     }
 
 
@@ -60,14 +60,16 @@ def _confidence(value: float | None) -> float | None:
     return None if value is None else round(value, CONFIDENCE_DECIMALS)
 
 
-def _rounded(values: NDArray[np.float32]) -> Any:
-    return values.astype(np.float64).round(ACTIVATION_DECIMALS).tolist()  # float32 has no short decimals
+def _rounded(values: NDArray[np.float32], decimals: int) -> Any:
+    return values.astype(np.float64).round(decimals).tolist()  # float32 has no short decimals
 
 
-def _weights(caption: Caption, index: int) -> list[float] | None:
+def _weights(caption: Caption) -> Sequence[list[float] | None]:
+    """Return the attention of each word; all of them are rounded at once, since one by one cost as much as the JSON."""
     if caption.attention is None:
-        return None
-    return [round(weight, DECIMALS) for weight in caption.attention[index].ravel().tolist()]
+        return [None] * len(caption.words)
+    rounded: list[list[float]] = _rounded(caption.attention.reshape(len(caption.attention), -1), DECIMALS)
+    return rounded
 
 
 def attention_grid(captions: Sequence[Caption]) -> list[int] | None:

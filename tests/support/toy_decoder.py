@@ -33,12 +33,17 @@ class ToyDecoder:
 
     def __init__(self) -> None:
         self.steps = 0
+        self.rows: list[int] = []  # of each step
 
     def begin(self, memory: FloatArray, rows_per_image: int = 1) -> ToyState:
         return ToyState(np.zeros(len(memory) * rows_per_image, dtype=np.int64))
 
+    def select(self, memory: FloatArray, images: IntArray) -> FloatArray:
+        return memory[images]
+
     def step(self, tokens: IntArray, memory: FloatArray, state: ToyState) -> ScoredStep[ToyState]:
         self.steps += 1
+        self.rows.append(len(tokens))
         history = (state.history * memory.shape[2] + tokens + 1) % STATES
         image = np.arange(len(tokens)) // (len(tokens) // len(memory))
         attention = np.zeros((len(tokens), STATES), dtype=np.float32)

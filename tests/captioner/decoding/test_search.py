@@ -243,3 +243,34 @@ def test_the_toy_tells_histories_apart() -> None:
     assert len({reader.histories(s)[-1] for s in sequences}) > 30
     assert 2 * len(sequences) < STATES
     assert np.isfinite(reader.token_logprobs((4, 5, EOS))).all()
+
+
+@pytest.mark.parametrize(("name", "slots"), [("greedy", 1), ("beam", 3), ("diverse", 6), ("sample", 4)])
+def test_images_leave_when_they_are_done(name: str, slots: int) -> None:
+    memory = table(3, 8, seed=0)
+    memory[:, :, EOS] = -math.inf
+    memory[1, :, EOS] = 50.0  # says nothing, and is sure of it
+    decoder = ToyDecoder()
+    options = replace(SEARCHES[name], num_captions=1 if name != "sample" else slots)
+    found = search(decoder, memory, 3, SPECIAL, options)
+    assert found[1][0].tokens == (EOS,)
+    assert [len(found[image][0].tokens) for image in (0, 2)] == [20, 20]
+    assert set(decoder.rows[1:]) == {2 * slots}
+
+
+def test_beams_leave_that_can_win_no_more() -> None:
+    """Two first words share nearly all; the first ends with 0.3, the second can still reach 0.33, and all else less."""
+    memory = np.full((1, STATES, 8), -10, dtype=np.float32)
+    start, first, second, last = (history_of(*words) for words in ((), (4,), (5,), (5, 6)))
+    memory[0, start, 4:8] = np.log([0.6, 0.35, 0.03, 0.02])
+    memory[0, first, [EOS, 4, 5, 6]] = np.log([0.5, 0.2, 0.2, 0.1])
+    memory[0, second, 6] = memory[0, last, EOS] = 0.0
+    decoder = ToyDecoder()
+    options = DecodingOptions(beam_size=4, length_penalty=0)
+    [[best]] = search(decoder, memory, 1, SPECIAL, options)
+    assert best.tokens == (5, 6, EOS)
+    assert decoder.rows == [1, 4, 1]
+
+
+def history_of(*words: int) -> int:
+    return Reader(np.zeros((STATES, 8), dtype=np.float32)).histories((*words, EOS))[-1]

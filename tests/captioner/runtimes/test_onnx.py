@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime as ort
 import pytest
 import torch
+from onnx import numpy_helper
 from PIL import Image
 from torch import nn
 
@@ -23,8 +25,10 @@ from captioner.header import read_header
 from captioner.model import CaptionModel
 from captioner.predictor import CaptionPredictor
 from captioner.runtimes.export import export_checkpoint
-from captioner.runtimes.onnx import OnnxRuntime
-from captioner.runtimes.tracing import _means
+from captioner.runtimes.graphs import EXACT, IntegerMatrices
+from captioner.runtimes.onnx import BLOCK, OnnxRuntime, in_blocks
+from captioner.runtimes.padding import fold_padding
+from captioner.runtimes.tracing import _export, _means
 from captioner.tokenizers import CharacterTokenizer, Tokenizer, WordTokenizer
 from captioner.types import Caption
 from tests.conftest import WORDS
@@ -182,6 +186,64 @@ def test_a_batch_of_integers_gives_what_each_picture_gives_alone(integers: Path,
         assert_same(ours.captions(pictures, free), [ours.captions([one], free)[0] for one in pictures], within=5e-3)
 
 
+def test_the_likeliest_words_are_scored_exactly() -> None:
+    torch.manual_seed(0)
+    layer, told = nn.Linear(40, 300), torch.randn(6, 40)
+    model = _export(nn.Sequential(layer, nn.LogSoftmax(dim=1)), [told], ["told"], ["log_probs"])
+    IntegerMatrices(model, ["0.weight"]).apply()
+    integers, steps = in_blocks(layer.weight.detach().numpy())
+    for one in model.graph.initializer:
+        if one.name in ("0.weight.integers", "0.weight.scales"):
+            one.CopyFrom(numpy_helper.from_array(integers if one.name.endswith("integers") else steps, one.name))
+    [found] = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"]).run(
+        None, {"told": told.numpy()}
+    )
+    scores = layer(told).detach().numpy()
+    order = np.argsort(-scores, axis=1)
+    best, rest = (np.take_along_axis(scores - found, part, axis=1) for part in (order[:, :10], order[:, 2 * EXACT :]))
+    assert best.std(axis=1).max() < 1e-5  # but for what all words of a row have in common, the sum of their chances
+    assert rest.std(axis=1).min() > 1e-4
+
+
+def test_a_matrix_in_blocks_is_rounded_to_the_nearest_step() -> None:
+    matrix = np.random.default_rng(0).standard_normal((5, 2 * BLOCK + 3), dtype=np.float32)
+    matrix[2] = 0
+    integers, steps = in_blocks(matrix)
+    assert integers.shape == (5, 3, BLOCK)
+    restored = ((integers.astype(np.float32) - 128) * steps[:, :, None]).reshape(5, -1)
+    half = np.repeat(steps, BLOCK, axis=1) / 2
+    assert (np.abs(restored[:, : matrix.shape[1]] - matrix) <= 1.001 * half[:, : matrix.shape[1]]).all()
+    assert not restored[:, matrix.shape[1] :].any()
+    rounded = np.array([[-127, 0, 3], [5, 127, -1]], dtype=np.int8)
+    integers, steps = in_blocks(rounded, np.array([0.5, 2], dtype=np.float32))
+    assert (integers[:, 0, :3].astype(int) - 128).tolist() == rounded.tolist()
+    assert steps.tolist() == [[0.5], [2.0]]
+
+
+def test_images_side_by_side_are_seen_as_alone(tmp_path: Path, pictures: list[Image.Image]) -> None:
+    file = exported(build(SMALL), tmp_path)
+    one, three = (CaptionPredictor.from_checkpoint(file, threads=threads) for threads in (1, 3))
+    for count in (1, 2, 3, 5):
+        images = (pictures * 2)[:count]
+        expected, found = one.encode(images), three.encode(images)
+        np.testing.assert_allclose(found.vector, expected.vector, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(found.require_grid(), expected.require_grid(), rtol=1e-4, atol=1e-5)
+
+
+def test_convolutions_take_over_padding() -> None:
+    torch.manual_seed(0)
+    layers = [nn.ConstantPad2d((1, 2, 0, 3), 0.0), nn.ZeroPad2d((0, 1, 0, 1)), nn.Conv2d(2, 3, 3, stride=2, padding=1)]
+    network, pixels = (
+        nn.Sequential(*layers, nn.ReLU(), nn.ZeroPad2d(1), nn.MaxPool2d(2)).eval(),
+        torch.randn(1, 2, 9, 8),
+    )
+    model = _export(network, [pixels], ["pixels"], ["maps"])
+    fold_padding(model)
+    assert [node.op_type for node in model.graph.node].count("Pad") == 1  # that of the pool
+    session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    np.testing.assert_allclose(session.run(None, {"pixels": pixels.numpy()})[0], network(pixels).detach(), atol=1e-5)
+
+
 def test_one_file_serves_both(integers: Path, tmp_path: Path, pictures: list[Image.Image]) -> None:
     half = tmp_path / "half.safetensors"
     save_checkpoint(load_checkpoint(integers), half, torch.float16)
@@ -222,7 +284,7 @@ def test_what_cannot_be_run_or_exported_is_refused(
 
 
 def test_graphs_of_another_version_are_refused(integers: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("captioner.runtimes.onnx.GRAPH_VERSION", 2)
+    monkeypatch.setattr("captioner.runtimes.onnx.GRAPH_VERSION", 3)
     with pytest.raises(CheckpointError, match="its ONNX graphs are of another version"):
         CaptionPredictor.from_checkpoint(integers, runtime="onnx")
 

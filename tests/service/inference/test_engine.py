@@ -83,6 +83,18 @@ def test_what_waits_runs_together_padded_to_a_size(gate: Gate) -> None:
     assert [(size, waited) for size, waited, _ in bench.listener.batches] == [(1, [0.0]), (5, [2.0] * 5)]
 
 
+def test_no_batch_is_padded_for_a_model_that_takes_any_size(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gate, "compiles_sizes", False, raising=False)
+    bench = Bench(gate)
+    jobs = [bench.submit(0)]
+    gate.wait_until_entered()
+    jobs += [bench.submit(shade) for shade in range(1, 6)]
+    gate.opened.set()
+    assert [text(job) for job in jobs] == [f"a photo of red {shade}" for shade in range(6)]
+    assert gate.batches == [[0], [1, 2, 3, 4, 5]]
+    bench.close()
+
+
 def test_no_batch_is_larger_than_allowed_and_order_is_kept(gate: Gate) -> None:
     bench = Bench(gate, max_batch=3)
     jobs = [bench.submit(0)]
