@@ -27,7 +27,8 @@ EVERYTHING = """
 import importlib, pkgutil
 TORCH = ("captioner.encoders", "captioner.decoders", "captioner.cells", "captioner.stack", "captioner.attention",
     "captioner.model", "captioner.quantization", "captioner.checkpoint", "captioner.runtimes.torch",
-    "captioner.runtimes.tracing", "captioner.runtimes.graphs", "captioner.runtimes.export", "captioner.commands.export")
+    "captioner.runtimes.tracing", "captioner.runtimes.graphs", "captioner.runtimes.padding",
+    "captioner.runtimes.export", "captioner.commands.export")
 for package in ("captioner", "service"):
     path = importlib.import_module(package).__path__
     for module in pkgutil.walk_packages(path, package + ".", onerror=lambda _: None):

@@ -1,11 +1,11 @@
 """From a checkpoint to the same one with ONNX graphs, which are checked against torch."""
 
 from collections.abc import Collection, Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import onnx
 import torch
 from torch import Tensor
 
@@ -83,8 +83,7 @@ def export_checkpoint(source: Path | str | None, target: Path, bits: int = 32) -
 
 def _kept(traced: Traced, matrices: Collection[str]) -> set[str]:
     """Return those matrices that are stored in half precision."""
-    step = onnx.ModelProto()
-    step.CopyFrom(traced.graphs["step"])
+    step = deepcopy(traced.graphs["step"])
     tabulate_words(step)
     return sensitive(traced.graphs["prepare"], step, matrices)
 
