@@ -204,6 +204,7 @@ class OnnxRuntime:
         options.enable_mem_pattern = name == "encoder"  # one is kept for every shape, and a step meets many
         names = list(self._interface.weights[name])
         values = [ort.OrtValue.ortvalue_from_numpy(self._weight(one)) for one in names]
+        self._rounded.clear()
         if names:
             options.add_external_initializers(names, values)
         return ort.InferenceSession(self._graphs[name], options, providers=["CPUExecutionProvider"])
