@@ -17,6 +17,7 @@ COMMANDS = {
     "fit-concepts": "teach an encoder the words of captions, for a fit to start from; "
     "Ctrl-C stops it so that it can be resumed",
     "fit-text": "train a language model on plain text; Ctrl-C stops it so that it can be resumed",
+    "make-questions": "make questions and answers about photos from their captions, for fit-answers",
     "prepare": "download and unpack MS-COCO; stopped or broken off, the same command goes on",
     "check": "report missing and unreadable photos, leakage, caption lengths, unknown words, and what to do about them",
     "evaluate": "score a checkpoint's captions",
