@@ -16,6 +16,8 @@ COMMANDS = {
     "fit": "train a model by a recipe; Ctrl-C stops it so that it can be resumed",
     "fit-concepts": "teach an encoder the words of captions, for a fit to start from; "
     "Ctrl-C stops it so that it can be resumed",
+    "fit-answers": "teach a network on a captioner's encoder to answer questions about photos; "
+    "Ctrl-C stops it so that it can be resumed",
     "fit-text": "train a language model on plain text; Ctrl-C stops it so that it can be resumed",
     "make-questions": "make questions and answers about photos from their captions, for fit-answers",
     "prepare": "download and unpack MS-COCO; stopped or broken off, the same command goes on",

@@ -143,9 +143,11 @@ def _phrase(words: Sequence[str], first: int, end: int) -> Phrase:
             start, vague = index, word in MORE
             number = NUMBERS.get(word, 1 if word in ONE else 0)
             break
-        elif word != "and" or not colors:
-            if word in FUNCTION or word in FORMS or word.endswith("ing") or word in ",;:":
+        elif word == "and":
+            if not colors or index == 0 or words[index - 1] not in COLORS:
                 break
+        elif word in FUNCTION or word in FORMS or word in ",;:" or word.endswith("ing") or PLURALS.get(word, word) in NOUNS:
+            break
         start = index
     several = head in PLURALS and head not in ALWAYS_PLURAL and head != PLURALS[head]
     if several and (number == 1 or vague):

@@ -28,6 +28,7 @@ from training.questions.words import (
 )
 
 MOST = 10  # that is counted
+NO_SCENES = frozenset({"bed", "couch", "bench", "table", "counter", "ramp", "rock", "floor", "wall"})
 PLURAL_PARTS = frozenset({"ear", "eye", "leg", "paw", "hand"})
 
 
@@ -178,7 +179,7 @@ def _places(told: Sequence[Told], least: int, seed: bytes) -> Iterator[Question]
             continue
         asked = f"are the {plural(noun)}" if found[0].several else f"is the {noun}"
         yield Question("place", f"where {asked}?", f"place {noun}", places)
-    if answer not in ("bed", "couch", "bench", "table", "counter", "ramp"):
+    if answer not in NO_SCENES:
         ways = ("where is this?", "where was this photo taken?", "what place is this?")
         yield Question("place", _pick(seed, "place", ways), "place", places)
 
