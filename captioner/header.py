@@ -20,6 +20,7 @@ HEADER_KEYS = ("format_version", "config", "tokenizer", "provenance")
 OPTIONAL_KEYS = ("calibration", "onnx")
 OTHER_KINDS = {  # what this project writes besides, as the header tells it
     '"language_model"': "it is a language model, which sees no photos; training's command sample lets it write",
+    '"answers"': "it answers questions about photos, beside a captioning model; captioner ask --answers takes it",
     '"concepts"': "it is an encoder that learnt concepts; a recipe's encoder_weights may name it",
 }
 SHIPPED = Path(__file__).parent / "flickr8k.safetensors"

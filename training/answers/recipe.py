@@ -1,5 +1,6 @@
 """The recipe of a network that answers questions: everything that its training depends on, in one TOML file."""
 
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
@@ -25,6 +26,7 @@ class QuestionsRecipe:
         val_images: Folder of their photos.
         least: An answer is learnt if it is right of at least this many questions.
         most: At most this many answers are learnt, the most frequent ones; 0 takes all.
+        photos: Of how many photos to learn, those with the most questions; 0 takes all.
         mirror: Whether to learn from mirrored photos too; one with "left" or "right" in a question never is.
     """
 
@@ -38,6 +40,7 @@ class QuestionsRecipe:
     val_images: str
     least: Annotated[int, Range(1, 1_000_000)] = 5
     most: Annotated[int, Range(0, 1_000_000)] = 0
+    photos: Annotated[int, Range(0, 10_000_000)] = 0
     mirror: bool = True
 
     def __post_init__(self) -> None:
@@ -49,11 +52,19 @@ class QuestionsRecipe:
         Raises:
             DataError: If its files cannot be used.
         """
-        return read_questions(self.path(f"{part}_questions"), self.path(f"{part}_answers"))
+        found = read_questions(self.path(f"{part}_questions"), self.path(f"{part}_answers"))
+        return _of_most_questions(found, self.photos) if part == "train" and self.photos else found
 
     def path(self, name: str) -> Path:
         """Return one of the paths above, by its field's name, below the root."""
         return Path(self.root).expanduser() / str(getattr(self, name))
+
+
+def _of_most_questions(questions: list[PhotoQuestion], photos: int) -> list[PhotoQuestion]:
+    """Return the questions about so many photos that have the most, as many in the order of their names."""
+    counts = Counter(one.photo for one in questions)
+    chosen = set(sorted(counts, key=lambda photo: (-counts[photo], photo))[:photos])
+    return [one for one in questions if one.photo in chosen]
 
 
 @dataclass(frozen=True)

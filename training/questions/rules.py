@@ -145,10 +145,10 @@ def _colors(told: Sequence[Told], least: int, seed: bytes) -> Iterator[Question]
             continue
         verb = "are" if noun in ALWAYS_PLURAL | PLURAL_PARTS else "is"
         named = plural(noun) if noun in PLURAL_PARTS else noun
-        ways = [f"what color {verb} the {named}?"] * 2
+        ways = [f"what {word} {verb} the {named}?" for word in ("color", "color", "colour")]
         owners = _owners(told)
         if noun in CLOTHES | PARTS and len(owners) == 1:
-            ways.append(f"what color {verb} the {owners[0]}'s {named}?")
+            ways += [f"what {word} {verb} the {owners[0]}'s {named}?" for word in ("color", "colour")]
         yield Question("color", _pick(seed, f"color {noun}", ways), f"color {named}", tuple(colors))
 
 
