@@ -1,6 +1,6 @@
-// The visitor's sentence beside the model's caption.
+// The visitor's sentence beside the model's caption, or the answer to the visitor's question.
 
-import { logProbability } from "./confidence.js";
+import { logProbability, percent } from "./confidence.js";
 import { t } from "./language.js";
 
 /** Says how likely the model finds the visitor's sentence, and offers the way back to its own captions. */
@@ -32,6 +32,25 @@ export class Comparison {
     const isStrange = score.words.some((word) => word.known === false);
     this.note.textContent = isStrange ? `${t("nearer")} ${t("strange")}` : t("nearer");
     this.button.hidden = !caption;
+    this.panel.hidden = false;
+    return this.text.textContent;
+  }
+
+  /**
+   * Tell an answer, and what else it might be.
+   *
+   * @param {object} reply The answer of POST /v1/answers.
+   * @param {boolean} hasCaption Whether there is a caption to go back to.
+   * @returns {string} What is shown.
+   */
+  showReply({ question, answers, unknown_words: unknown }, hasCaption) {
+    const [{ text, probability }, ...rest] = answers;
+    const others = rest.map((other) => `${other.text} ${percent(other.probability)}`).join(", ");
+    this.text.textContent = t("answered", { question, answer: text, share: percent(probability) });
+    const notes = others ? [t("otherwise", { others })] : [];
+    if (unknown.length) notes.push(t("unheard", { words: unknown.join(", ") }));
+    this.note.textContent = notes.join(". ");
+    this.button.hidden = !hasCaption;
     this.panel.hidden = false;
     return this.text.textContent;
   }

@@ -3,7 +3,7 @@
 import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -92,7 +92,8 @@ class QuestionBatches:
         size: Photos of a batch.
         seed: Of the order.
         mirror: Whether photos are mirrored, by chance.
-        unknown: Probability with which a word is shown as the unknown one, ``unk_id``.
+        unknown: Probability with which a word is shown as the unknown one, and the id of that.
+        cells: Share of the grid's cells that a batch shows.
     """
 
     def __init__(
@@ -104,8 +105,10 @@ class QuestionBatches:
         seed: int,
         mirror: bool,
         unknown: tuple[float, int],
+        cells: float = 1.0,
     ) -> None:
         self.questions, self.encoded, self.size, self.seed, self.unknown = questions, encoded, size, seed, unknown
+        self.cells = cells
         usable = (encoded.scores.sum(dim=1) > 0).tolist()
         by_photo: dict[str, list[int]] = defaultdict(list)
         for index, one in enumerate(questions):
@@ -132,11 +135,19 @@ class QuestionBatches:
         features = None
         if source is not None:
             features, _ = source.read(self.places[chosen], mirror, torch.zeros(len(chosen), dtype=torch.long))
+            features = self._thinned(features, numbers)
         lengths = self.encoded.lengths[rows]
         tokens = self._with_unknown(self.encoded.tokens[rows][:, : int(lengths.max())], lengths, numbers)
         scores = self.encoded.scores[rows]
         ids = [self.questions[index].question_id for index in rows.tolist()]
         return QuestionBatch(features, photos, tokens, lengths, scores / scores.sum(dim=1, keepdim=True), ids)
+
+    def _thinned(self, features: Features, numbers: torch.Generator) -> Features:
+        grid = features.require_grid()
+        shown = max(1, round(self.cells * grid.shape[1]))
+        if shown == grid.shape[1]:
+            return features
+        return replace(features, grid=grid[:, torch.randperm(grid.shape[1], generator=numbers)[:shown]])
 
     def _with_unknown(self, tokens: Tensor, lengths: Tensor, numbers: torch.Generator) -> Tensor:
         share, unknown = self.unknown

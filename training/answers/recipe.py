@@ -77,11 +77,14 @@ class AnswerLearningRecipe(LearningRecipe):
             the weights themselves.
         unknown_words: Probability with which a word of a question is shown as an unknown one, since people will ask
             with words that no training question has.
+        cells: Share of the grid's cells that a batch shows, drawn by chance: fewer are faster to learn from, and what
+            was learnt holds of all.
     """
 
     images_per_batch: Annotated[int, Range(1, 100_000)] = 32
     average: Annotated[float, Range(0, 0.99999)] = 0.99
     unknown_words: Annotated[float, Range(0, 0.9)] = 0.05
+    cells: Annotated[float, Range(0.01, 1)] = 1.0
 
 
 @dataclass(frozen=True)

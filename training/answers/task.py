@@ -62,6 +62,7 @@ class AnswerTask(Task[QuestionBatch]):
             recipe.seed,
             questions.mirror,
             (training.unknown_words, tokenizer.unk_id),
+            training.cells,
         )
         self.epochs = (training.epochs,)
         self.epoch_steps = len(self.batches)
