@@ -23,6 +23,7 @@ COMMANDS = {
     "prepare": "download and unpack MS-COCO; stopped or broken off, the same command goes on",
     "check": "report missing and unreadable photos, leakage, caption lengths, unknown words, and what to do about them",
     "evaluate": "score a checkpoint's captions",
+    "evaluate-answers": "score a network's answers to questions, beside guesses that do not see the photo",
     "caption": "caption a list of photos without references, as COCO's evaluation server takes it",
     "join": "join models that were trained apart to an ensemble",
     "average": "take the mean of the weights of checkpoints of the same model, a model soup",

@@ -3,7 +3,6 @@
 from argparse import ArgumentParser, Namespace
 from json import dumps
 
-from captioner.answers.export import export_answers
 from captioner.answers.header import KIND
 from captioner.commands.arguments import add_model, local_file
 from captioner.commands.output import DONE, say
@@ -49,6 +48,8 @@ def run(arguments: Namespace) -> int:
 
 
 def _export_answers(arguments: Namespace) -> int:
+    from captioner.answers.export import export_answers  # noqa: PLC0415 - so that torch is what is missed first
+
     if arguments.bits != BITS[-1]:
         raise OptionError("--bits is for captioning models; a file that answers questions is small and fast without")
     error = export_answers(arguments.checkpoint, arguments.out)
