@@ -28,7 +28,8 @@ sys.meta_path.insert(0, Blocker())
 EVERYTHING = """
 import importlib, pkgutil
 TORCH = ("captioner.answers.network", "captioner.answers.checkpoint", "captioner.answers.torch",
-    "captioner.answers.export", "captioner.encoders", "captioner.decoders", "captioner.cells", "captioner.stack", "captioner.attention",
+    "captioner.answers.export", "captioner.encoders",
+    "captioner.decoders", "captioner.cells", "captioner.stack", "captioner.attention",
     "captioner.model", "captioner.quantization", "captioner.checkpoint", "captioner.runtimes.torch",
     "captioner.runtimes.tracing", "captioner.runtimes.graphs", "captioner.runtimes.export", "captioner.commands.export")
 for package in ("captioner", "service"):

@@ -116,7 +116,9 @@ class Answering:
         probabilities, weights = self._loaded().answer(tokens, lengths, features)
         maps = None if weights is None else weights.reshape(len(ids), features.rows, features.cols)
         return [
-            Answers(text, self._best(probabilities[row], count), None if maps is None else maps[row], self._unknown(text))
+            Answers(
+                text, self._best(probabilities[row], count), None if maps is None else maps[row], self._unknown(text)
+            )
             for row, text in enumerate(texts)
         ]
 

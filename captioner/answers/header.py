@@ -5,7 +5,7 @@ It holds no encoder: it sees by that of a captioning model, which it names by a 
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any

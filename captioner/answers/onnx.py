@@ -73,9 +73,7 @@ class OnnxAnswers:
         self, graphs: Mapping[str, bytes], weights: Mapping[str, NDArray[Any]], interface: AnswerInterface
     ) -> None:
         self._interface = interface
-        self._read, self._look = (
-            _session(graphs[name], weights, interface.weights[name]) for name in ("read", "look")
-        )
+        self._read, self._look = (_session(graphs[name], weights, interface.weights[name]) for name in ("read", "look"))
 
     @classmethod
     def load(cls, file: CheckpointFile) -> "OnnxAnswers":

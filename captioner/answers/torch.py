@@ -28,9 +28,7 @@ class TorchAnswers:
         """Answer questions, one about each photo; see :meth:`captioner.answers.onnx.OnnxAnswers.answer`."""
         device = self.network.output.weight.device
         seen = Features(self._here(features.vector), self._here(features.grid), features.rows, features.cols)
-        logits, weights = self.network(
-            torch.from_numpy(tokens).to(device), torch.from_numpy(lengths).to(device), seen
-        )
+        logits, weights = self.network(torch.from_numpy(tokens).to(device), torch.from_numpy(lengths).to(device), seen)
         probabilities = logits.float().softmax(dim=1).cpu().numpy()
         return probabilities, None if weights is None else weights.float().cpu().numpy()
 

@@ -75,4 +75,6 @@ def _size(result: Result) -> int:
 def _said_size(said: Said) -> int:
     arrays = [] if isinstance(said, Answers) else [*(said.activations or {}).values()]
     arrays += [] if said.attention is None else [said.attention]
-    return WORD_BYTES * (1 + len(said.answers if isinstance(said, Answers) else said.words)) + sum(array.nbytes for array in arrays)
+    return WORD_BYTES * (1 + len(said.answers if isinstance(said, Answers) else said.words)) + sum(
+        array.nbytes for array in arrays
+    )

@@ -1,5 +1,6 @@
 """Batches of photos with all their questions, in an order that is a function of seed and epoch."""
 
+import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -121,7 +122,7 @@ class QuestionBatches:
 
     def __len__(self) -> int:
         """Batches of an epoch."""
-        return -(-len(self.photos) // self.size)
+        return math.ceil(len(self.photos) / self.size)
 
     def batch(self, source: FeatureSource | None, epoch: int, position: int) -> QuestionBatch:
         """Return the batch at a position; the same arguments give the same one."""

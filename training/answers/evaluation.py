@@ -52,7 +52,11 @@ class AnswerEvaluation:
     def to_dict(self) -> dict[str, object]:
         """Return it as JSON values."""
         scores = {way: {kind: vars(one) for kind, one in found.items()} for way, found in self.scores.items()}
-        return {"questions": self.counts, "scores": scores, "gains": {kind: vars(one) for kind, one in self.gains.items()}}
+        return {
+            "questions": self.counts,
+            "scores": scores,
+            "gains": {kind: vars(one) for kind, one in self.gains.items()},
+        }
 
 
 def scores_of_network(
@@ -85,9 +89,7 @@ def scores_of_guess(questions: Sequence[PhotoQuestion], guesses: Mapping[str, st
     return np.array([one.scores().get(guesses.get(one.kind, ""), 0.0) for one in questions])
 
 
-def compare(
-    questions: Sequence[PhotoQuestion], scores: Mapping[str, Array], bootstrap: Bootstrap
-) -> AnswerEvaluation:
+def compare(questions: Sequence[PhotoQuestion], scores: Mapping[str, Array], bootstrap: Bootstrap) -> AnswerEvaluation:
     """Return the scores of several ways to answer, by kind, with intervals of draws of photos.
 
     Args:

@@ -5,7 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
-import torch
 from torch import Tensor
 
 from captioner.answers.checkpoint import AnswerModel, save_answers
@@ -49,7 +48,9 @@ class AnswerTask(Task[QuestionBatch]):
         sees = recipe.network.sees
         self.source = training_features(recipe, model, names) if sees else None
         folder, cache = questions.path("val_images"), Path(recipe.cache).expanduser()
-        self.val_features = plain_features(model, folder, val_names, cache, "encoding validation photos") if sees else None
+        self.val_features = (
+            plain_features(model, folder, val_names, cache, "encoding validation photos") if sees else None
+        )
         val_rows = rows_of(val_names)
         self.val_rows = [val_rows[one.photo] for one in bench.val_questions]
         tokenizer, answers = bench.description.tokenizer, bench.description.answers

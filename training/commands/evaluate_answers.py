@@ -37,7 +37,10 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--question-only", type=local_file, metavar="FILE", help="a network trained with network.sees=false, to compare"
     )
     parser.add_argument(
-        "--checkpoint", type=local_file, metavar="FILE", help="the captioner whose encoder sees; default: the shipped one"
+        "--checkpoint",
+        type=local_file,
+        metavar="FILE",
+        help="the captioner whose encoder sees; default: the shipped one",
     )
     parser.add_argument("--cache", type=Path, default=Path("cache"), metavar="DIR", help="folder of the feature cache")
     parser.add_argument(
@@ -58,7 +61,9 @@ def run(arguments: Namespace) -> int:
     if arguments.question_only:
         blind = load_answers(arguments.question_only)
         if blind.description.config.sees:
-            raise OptionError(f"--question-only: {arguments.question_only} sees the photo; train with network.sees=false")
+            raise OptionError(
+                f"--question-only: {arguments.question_only} sees the photo; train with network.sees=false"
+            )
         scores[ALONE] = scores_of_network(blind, questions, None, arguments.images, arguments.cache)
     else:
         warn("there is no network to compare with that sees no photo; --question-only names one")

@@ -70,7 +70,9 @@ def run(arguments: Namespace) -> int:
 
 def _told(kept: Sequence[Asked], found: int) -> str:
     """Return how many questions there are of each kind, and what is answered most."""
-    lines = [f"{len(kept):,} questions about {len({one.image_id for one in kept}):,} photos, of {found:,} before balancing"]
+    lines = [
+        f"{len(kept):,} questions about {len({one.image_id for one in kept}):,} photos, of {found:,} before balancing"
+    ]
     for kind in sorted({one.question.kind for one in kept}):
         answers = Counter(one.question.answer for one in kept if one.question.kind == kind)
         most = ", ".join(f"{answer} ({count:,})" for answer, count in answers.most_common(5))

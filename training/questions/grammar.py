@@ -25,6 +25,7 @@ from training.questions.words import (
 )
 
 TOKEN = re.compile(r"[a-z0-9]+(?:-[a-z]+)*|'s|[,;:]")
+OTHERS = frozenset({",", ";", ":", "while", "as", "who", "that", "which", "and", "but"})  # after which others may do it
 MODIFIERS = 4  # words between a determiner and its noun, at most
 NOUNS = PEOPLE | ANIMALS | THINGS | CLOTHES | PLACES | PARTS | MASS
 
@@ -119,7 +120,9 @@ def _noun(words: Sequence[str], index: int) -> str:
     before = words[index - 1] if index else ""
     if noun not in NOUNS or word in COLORS or (noun == "dog" and before in EATEN):
         return ""
-    if word in FORMS and (before in PLURALS or before in NOUNS or before in ("is", "are", "to", "and", "who", "that", "")):
+    if word in FORMS and (
+        before in PLURALS or before in NOUNS or before in ("is", "are", "to", "and", "who", "that", "")
+    ):
         return ""
     return noun
 
@@ -146,7 +149,13 @@ def _phrase(words: Sequence[str], first: int, end: int) -> Phrase:
         elif word == "and":
             if not colors or index == 0 or words[index - 1] not in COLORS:
                 break
-        elif word in FUNCTION or word in FORMS or word in ",;:" or word.endswith("ing") or PLURALS.get(word, word) in NOUNS:
+        elif (
+            word in FUNCTION
+            or word in FORMS
+            or word in ",;:"
+            or word.endswith("ing")
+            or PLURALS.get(word, word) in NOUNS
+        ):
             break
         start = index
     several = head in PLURALS and head not in ALWAYS_PLURAL and head != PLURALS[head]
@@ -168,7 +177,7 @@ def doings(words: Sequence[str], found: Sequence[Phrase]) -> Iterator[Doing]:
         if verb is None or index < found[0].end or any(one.start <= index < one.end for one in found):
             continue
         at, preposition = index + 1, ""
-        if at < len(words) and at not in ends:
+        if at < len(words) and at not in ends and words[at] not in OTHERS:
             preposition, at = words[at], at + 1
         thing = ends.get(at)
         if thing is not None and _same_clause(words[found[0].end : index]):
@@ -177,4 +186,4 @@ def doings(words: Sequence[str], found: Sequence[Phrase]) -> Iterator[Doing]:
 
 def _same_clause(between: Sequence[str]) -> bool:
     """Tell whether the words between a subject and a verb leave the subject as it is."""
-    return not any(word in (",", ";", "while", "as", "who", "that", "which", "and", "with", "of") for word in between)
+    return not any(word in OTHERS or word in ("with", "of") for word in between)

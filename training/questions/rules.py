@@ -84,7 +84,12 @@ def questions_about(captions: Sequence[str], agreement: int = 2) -> list[Questio
     told = [Told.of(caption) for caption in captions]
     least = min(agreement, len(told))
     seed = hashlib.sha256("\n".join(captions).encode()).digest()
-    rules: tuple[Callable[[Sequence[Told], int, bytes], Iterator[Question]], ...] = (_numbers, _colors, _places, _objects)
+    rules: tuple[Callable[[Sequence[Told], int, bytes], Iterator[Question]], ...] = (
+        _numbers,
+        _colors,
+        _places,
+        _objects,
+    )
     return [question for rule in rules for question in rule(told, least, seed)]
 
 
@@ -124,7 +129,11 @@ def _numbers(told: Sequence[Told], least: int, seed: bytes) -> Iterator[Question
         sure = support >= least if top > 1 else support == len(totals) > least
         if sure and not (noun in PEOPLE and noun != "person" and _crowded(told, top)):
             names = plural(noun)
-            ways = (f"how many {names} are there?", f"how many {names} are in the photo?", f"how many {names} can you see?")
+            ways = (
+                f"how many {names} are there?",
+                f"how many {names} are in the photo?",
+                f"how many {names} can you see?",
+            )
             group = f"number {names}"
             yield Question("number", _pick(seed, group, ways), group, (str(top),) * support)
 
@@ -137,7 +146,10 @@ def _crowded(told: Sequence[Told], count: int) -> bool:
 def _colors(told: Sequence[Told], least: int, seed: bytes) -> Iterator[Question]:
     for noun in _nouns(told, 1, ANIMALS | THINGS | CLOTHES | PARTS):
         found = [one.of_noun(noun) for one in told]
-        if any(len(of_one) > 1 or any(phrase.several for phrase in of_one) for of_one in found) and noun not in PLURAL_PARTS:
+        if (
+            any(len(of_one) > 1 or any(phrase.several for phrase in of_one) for of_one in found)
+            and noun not in PLURAL_PARTS
+        ):
             continue
         colors = [of_one[0].color for of_one in found if len(of_one) == 1 and of_one[0].color]
         owned = noun in CLOTHES and all(_total(one, PEOPLE) in (0, 1) for one in told)  # nobody else could wear it
@@ -201,8 +213,17 @@ def _objects(told: Sequence[Told], least: int, seed: bytes) -> Iterator[Question
 def _in_mouth(one: Told) -> str:
     """Return what a caption says that something has in its mouth."""
     pairs = zip(one.phrases, one.phrases[1:], strict=False)
-    return next((a.noun for a, b in pairs if b.noun == "mouth" and a.end < b.start and a.noun in THINGS
-                 and list(one.words[a.end : b.start + 1]) in (["in", "its"], ["in", "his"], ["in", "the"], ["in", "her"])), "")
+    return next(
+        (
+            a.noun
+            for a, b in pairs
+            if b.noun == "mouth"
+            and a.end < b.start
+            and a.noun in THINGS
+            and list(one.words[a.end : b.start + 1]) in (["in", "its"], ["in", "his"], ["in", "the"], ["in", "her"])
+        ),
+        "",
+    )
 
 
 def _asks(doing: Doing) -> bool:
@@ -240,7 +261,8 @@ def _who(told: Sequence[Told], least: int) -> Iterator[Question]:
         (doing.verb, doing.preposition, doing.thing.noun)
         for one in told
         for doing in one.doings
-        if doing.subject.noun in PEOPLE and doing.thing.noun not in PEOPLE
+        if doing.subject.noun in PEOPLE
+        and doing.thing.noun not in PEOPLE
         and (doing.preposition in INSIDE or _asks(doing))
     )
     for (verb, preposition, thing), _ in sorted(acts.items())[:1]:

@@ -137,7 +137,9 @@ def test_a_hash_is_of_names_shapes_and_values() -> None:
 
 def test_another_encoder_is_refused(answers_file: Path, small_checkpoint: Checkpoint, tmp_path: Path) -> None:
     predictor = CaptionPredictor.from_checkpoint()
-    with pytest.raises(CheckpointError, match="it answers with an encoder mobilenet_v2 at 64 pixels; the captioner has"):
+    with pytest.raises(
+        CheckpointError, match="it answers with an encoder mobilenet_v2 at 64 pixels; the captioner has"
+    ):
         predictor.load_answers(answers_file)
     save_checkpoint(small_checkpoint, tmp_path / "same.safetensors")
     other = load_checkpoint(tmp_path / "same.safetensors")

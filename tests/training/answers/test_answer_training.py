@@ -80,7 +80,7 @@ def test_answers_are_those_of_enough_questions() -> None:
     assert choose_answers(QUESTIONS, replace(recipe, most=2)) == ("red", "2")
     with pytest.raises(DataError, match="no answer is right of 3 questions"):
         choose_answers(QUESTIONS, replace(recipe, least=3))
-    with pytest.raises(ConfigError, match="questions.least is 0"):
+    with pytest.raises(ConfigError, match=r"questions.least is 0"):
         replace(recipe, least=0)
 
 
@@ -229,7 +229,13 @@ def test_the_commands(
     history = json.loads((runs / "flickr8k-answers" / "history.json").read_text())
     assert math.isfinite(history[0]["loss"])
     assert scores["questions"] == dict(
-        sorted({kind: sum(one.kind == kind for one in asked.read("val")) for kind in history[0] if kind in ("number", "object", "place")}.items())  # noqa: E501
+        sorted(
+            {
+                kind: sum(one.kind == kind for one in asked.read("val"))
+                for kind in history[0]
+                if kind in ("number", "object", "place")
+            }.items()
+        )
     )
     assert main([*evaluate, "--network", network, "--question-only", network]) == 1
     assert "sees the photo" in capsys.readouterr().err

@@ -40,9 +40,7 @@ def test_noun_phrases_are_found(caption: str, expected: list[tuple[str, int, str
 def test_who_does_what_is_found() -> None:
     def done(caption: str) -> list[tuple[str, str, str, str]]:
         words = words_of(caption)
-        return [
-            (one.subject.noun, one.verb, one.preposition, one.thing.noun) for one in doings(words, phrases(words))
-        ]
+        return [(one.subject.noun, one.verb, one.preposition, one.thing.noun) for one in doings(words, phrases(words))]
 
     assert done("A man in a blue shirt is riding a brown horse .") == [("man", "ride", "", "horse")]
     assert done("The dog jumps over a fence") == [("dog", "jump", "over", "fence")]
