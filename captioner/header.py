@@ -191,7 +191,7 @@ def looks_pickled(path: Path) -> bool:
 def parse_header(metadata: Mapping[str, str], path: Path | str) -> dict[str, Any]:
     """Return the values of a header; it raises what :func:`read_header` does."""
     missing = [key for key in HEADER_KEYS if key not in metadata]
-    if missing and metadata.get("kind") in OTHER_KINDS:
+    if metadata.get("kind") in OTHER_KINDS:
         raise CheckpointError(f"{path}: not a captioning model; {OTHER_KINDS[metadata['kind']]}")
     if missing:
         raise CheckpointError(f"{path}: not a Captioner checkpoint; its header lacks {', '.join(missing)}")

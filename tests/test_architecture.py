@@ -25,9 +25,8 @@ ORDER = {
     ),
     "training": (
         "errors", "gradients", "data", "inputs", "evaluation", "data.check", "phase", "recipe_file", "recipe_keys",
-        "recipe", "losses", "language.model", "initial", "runs", "language", "captioning", "concepts", "questions", "answers",
-        "runs.start",
-        "stages", "commands", "__main__",
+        "recipe", "losses", "language.model", "initial", "runs", "language", "captioning", "concepts", "questions",
+        "answers", "runs.start", "stages", "commands", "__main__",
     ),
 }  # fmt: skip
 FORBIDDEN = {

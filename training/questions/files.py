@@ -71,8 +71,8 @@ def write_questions(
         questions.append({**ids, "question": one.question.text})
         annotations.append({**ids, **_annotation(one)})
     task = {"task_type": "Open-Ended", "questions": questions, "images": photos}
-    for path, values in zip(paths, (task, {"annotations": annotations}), strict=True):
-        write_whole(path, json.dumps({**head, **values}) + "\n")
+    write_whole(paths[0], json.dumps({**head, **task}) + "\n")
+    write_whole(paths[1], json.dumps({**head, "annotations": annotations}) + "\n")
 
 
 def _annotation(asked: Asked) -> dict[str, Any]:

@@ -71,7 +71,7 @@ def test_what_captions_agree_on_is_asked() -> None:
     assert answer(found, "animal") == {"dog"}
     assert not answer(found, "color"), "of which of them is not said"
     found = asked("A man is holding a red ball", "A man holds a ball", "a red ball and a man")
-    assert answer(found, "holding") == {"ball"}
+    assert answer(found, "what", "holding") == {"ball"}
     assert answer(found, "color", "ball") == {"red"}
     assert answer(found, "who") == {"man"}
     assert answer(found, "many", "people") == {"1"}
