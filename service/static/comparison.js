@@ -41,21 +41,27 @@ export class Comparison {
    *
    * @param {object} reply The answer of POST /v1/answers.
    * @param {boolean} hasCaption Whether there is a caption to go back to.
-   * @returns {string} What is shown.
    */
   showReply({ question, answers, unknown_words: unknown }, hasCaption) {
     const [{ text, probability }, ...rest] = answers;
     const others = rest.map((other) => `${other.text} ${percent(other.probability)}`).join(", ");
-    this.text.textContent = t("answered", { question, answer: text, share: percent(probability) });
-    const notes = others ? [t("otherwise", { others })] : [];
-    if (unknown.length) notes.push(t("unheard", { words: unknown.join(", ") }));
-    this.note.textContent = notes.join(". ");
+    this.text.replaceChildren(...mixed("answered", { question, answer: text }, { share: percent(probability) }));
+    const notes = others ? mixed("otherwise", { others }) : [];
+    if (unknown.length) notes.push(" ", ...mixed("unheard", { words: unknown.join(", ") }));
+    this.note.replaceChildren(...notes);
     this.button.hidden = !hasCaption;
     this.panel.hidden = false;
-    return this.text.textContent;
   }
 
   hide() {
     this.panel.hidden = true;
   }
+}
+
+/** Return a text of the page's language as nodes, what stays English in it marked so. */
+function mixed(key, english, values = {}) {
+  const places = Object.fromEntries(Object.keys(english).map((name) => [name, `\n${name}\n`]));
+  return t(key, { ...values, ...places })
+    .split("\n")
+    .map((piece, index) => (index % 2 ? Object.assign(document.createElement("span"), { lang: "en", textContent: english[piece] }) : piece));
 }

@@ -88,7 +88,8 @@ export class Result {
     const [{ text, probability }] = reply.answers;
     const word = { text, log_prob: Math.log(Math.max(probability, Number.MIN_VALUE)), attention: reply.attention };
     this.load({ words: [word] }, reply.attention_grid);
-    this.tell(this.comparison.showReply(reply, hasCaption), false);
+    this.comparison.showReply(reply, hasCaption);
+    this.tell(t("answer_is"), false, text);
     this.caption.select(0);
   }
 
