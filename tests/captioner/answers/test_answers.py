@@ -19,6 +19,7 @@ from captioner.cells import CELLS
 from captioner.checkpoint import Checkpoint, copy_with_calibration, load_checkpoint, save_checkpoint
 from captioner.errors import CheckpointError, ConfigError, OptionError
 from captioner.header import SHIPPED, CheckpointFile
+from captioner.images import read_image
 from captioner.predictor import CaptionPredictor
 from captioner.runtimes.export import export_checkpoint
 from captioner.types import Features
@@ -233,7 +234,8 @@ def test_the_command(
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2
     assert all(line.split("\t")[1] in ANSWERS for line in lines)
-    assert Image.open(tmp_path / "looked.png").size == pictures[0].size
+    with Image.open(tmp_path / "looked.png") as drawn_photo:
+        assert drawn_photo.size == pictures[0].size
     assert main([*ask, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["questions"][0]["question"] == "how many dogs?"
@@ -250,7 +252,7 @@ def test_the_command(
 def test_the_shipped_network_goes_with_the_shipped_captioner() -> None:
     predictor = CaptionPredictor.from_checkpoint()
     predictor.load_answers()
-    photo = Image.open(Path(__file__).parents[3] / "service/static/samples/dog.jpg").convert("RGB")
+    photo = read_image((Path(__file__).parents[3] / "service/static/samples/dog.jpg").read_bytes())
     [found] = predictor.answers([photo], ["what animal is this?"])
     assert found.answers[0].text == "dog"
     assert found.attention is not None
