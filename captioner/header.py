@@ -20,6 +20,7 @@ HEADER_KEYS = ("format_version", "config", "tokenizer", "provenance")
 OPTIONAL_KEYS = ("calibration", "onnx")
 OTHER_KINDS = {  # what this project writes besides, as the header tells it
     '"language_model"': "it is a language model, which sees no photos; training's command sample lets it write",
+    '"answers"': "it answers questions about photos, beside a captioning model; captioner ask --answers takes it",
     '"concepts"': "it is an encoder that learnt concepts; a recipe's encoder_weights may name it",
 }
 SHIPPED = Path(__file__).parent / "flickr8k.safetensors"
@@ -190,7 +191,7 @@ def looks_pickled(path: Path) -> bool:
 def parse_header(metadata: Mapping[str, str], path: Path | str) -> dict[str, Any]:
     """Return the values of a header; it raises what :func:`read_header` does."""
     missing = [key for key in HEADER_KEYS if key not in metadata]
-    if missing and metadata.get("kind") in OTHER_KINDS:
+    if metadata.get("kind") in OTHER_KINDS:
         raise CheckpointError(f"{path}: not a captioning model; {OTHER_KINDS[metadata['kind']]}")
     if missing:
         raise CheckpointError(f"{path}: not a Captioner checkpoint; its header lacks {', '.join(missing)}")

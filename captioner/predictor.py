@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from captioner.answers.answering import Answering, Answers
+from captioner.answers.header import identify_encoder
 from captioner.calibration import Calibration, caption_features
 from captioner.config import to_dict
 from captioner.decoding import MAX_LENGTH, DecodingOptions, search
 from captioner.decoding.score import score
 from captioner.devices import AUTO
-from captioner.errors import OptionError
-from captioner.header import Description
+from captioner.errors import CheckpointError, OptionError
+from captioner.header import CheckpointFile, Description
 from captioner.images import ImageTransform, read_image
 from captioner.loading import CaptioningModel, RuntimeName, open_model
 from captioner.types import Caption, Features, FloatArray, Hypothesis, Word
@@ -50,7 +52,10 @@ class CaptionPredictor:
 
     Attributes:
         runtime: What computes the model.
+        answering: What answers questions, if :meth:`load_answers` was called.
     """
+
+    answering: Answering | None = None
 
     def __init__(self, checkpoint: CaptioningModel, sha256: str = "") -> None:
         description = checkpoint.description
@@ -86,6 +91,21 @@ class CaptionPredictor:
                 machine has no such device, or the runtime does not compute there.
         """
         return cls(*open_model(path, runtime, threads, device))
+
+    def load_answers(self, path: str | Path | None = None, checkpoint: str | Path | None = None) -> None:
+        """Let the predictor answer questions, too, by a network that sees with its encoder.
+
+        Args:
+            path: The file that answers questions; ``None`` is the one shipped with the project.
+            checkpoint: The predictor's own file, which tells its encoder; ``None`` is the shipped one.
+
+        Raises:
+            CheckpointError: If a file cannot be used, or the two do not go together.
+        """
+        file = CheckpointFile.read(checkpoint)
+        if self.info.sha256 not in ("", file.sha256):
+            raise CheckpointError(f"{file.path}: was replaced since it was loaded; load the new file")
+        self.answering = Answering(identify_encoder(file), self.runtime.name, path)
 
     @property
     def compiles_sizes(self) -> bool:
@@ -192,6 +212,23 @@ class CaptionPredictor:
         found = [[hypothesis] for hypothesis in scored]
         captions = [[self._caption(one, features, words)] for one, words in zip(scored, pieces, strict=True)]
         return [only for (only,) in (self._with_activations(captions, found, memory) if activations else captions)]
+
+    def answers(self, images: Sequence[Image.Image], questions: Sequence[str], count: int = 5) -> list[Answers]:
+        """Answer one question about each image.
+
+        Args:
+            images: B upright RGB images.
+            questions: B questions in English.
+            count: How many answers to give to each, the most probable first.
+
+        Raises:
+            OptionError: If the predictor answers no questions (see :meth:`load_answers`), a question has no words or
+                too many, or the count is out of range.
+        """
+        if self.answering is None:
+            raise OptionError("this model answers no questions; it needs a file that goes with its encoder")
+        self.answering.questions(questions)  # before the encoder works for what cannot be answered
+        return self.answering.answer(self.encode(images), questions, count) if images else []
 
     def _split(self, text: str) -> list[str]:
         pieces = self.tokenizer.split(text)

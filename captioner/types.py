@@ -172,6 +172,11 @@ class Runtime(Steppable[MemoryT, RowStateT], Protocol[MemoryT, RowStateT]):
         ...
 
     @property
+    def name(self) -> str:
+        """What it is called: "torch" or "onnx"."""
+        ...
+
+    @property
     def place(self) -> str:
         """Where it computes, for people: ``cpu (2 threads)``; a device's name comes first."""
         ...

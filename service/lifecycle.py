@@ -14,7 +14,7 @@ from typing import Any
 
 from PIL import Image
 
-from captioner.errors import CaptionerError
+from captioner.errors import CaptionerError, CheckpointError
 from captioner.header import SHIPPED
 from captioner.predictor import CaptionPredictor
 from service.errors import DrainingError
@@ -62,7 +62,22 @@ def load_model(settings: Settings) -> Model:
     path = checkpoint_path(settings)
     predictor = CaptionPredictor.from_checkpoint(path, threads=settings.inference_threads, device=settings.device)
     logger.info("the model runs on %s", predictor.place, extra={"device": predictor.place.split()[0]})
+    _load_answers(predictor, path, settings)
     return Model(predictor)
+
+
+def _load_answers(predictor: CaptionPredictor, path: Path, settings: Settings) -> None:
+    """Let a model answer questions, too; a model of another encoder than the shipped one need not.
+
+    Raises:
+        CheckpointError: If the settings name a file of answers that cannot be used.
+    """
+    try:
+        predictor.load_answers(settings.answers, path)
+    except CheckpointError as error:
+        if settings.answers is not None:
+            raise
+        logger.info("questions are not answered: %s", error)
 
 
 def warm_up(engine: Engine, model: Model, settings: Settings) -> None:

@@ -52,6 +52,12 @@ class Settings:
         default="", metadata=_row("path below which a proxy shows the service, such as /captions; empty is none", str)
     )
     checkpoint: Path | None = field(default=None, metadata=_row("the model's file; none is the shipped model", Path))
+    answers: Path | None = field(
+        default=None,
+        metadata=_row(
+            "the file that answers questions; none is the shipped one, if it goes with the model's encoder", Path
+        ),
+    )
     device: str = field(
         default=AUTO,
         metadata=_row("where the model computes: auto, cpu, cuda, cuda:N or mps; auto is a CUDA GPU or the CPU", str),

@@ -16,7 +16,7 @@ ORDER = {
     "captioner": (
         "errors", "ranges", "malloc", "cpus", "devices", "files", "types", "registry", "config", "formats", "images",
         "decoding", "tokenizers", "calibration", "header", "cells", "stack", "attention", "encoders", "decoders",
-        "model", "quantization", "runtimes", "checkpoint", "runtimes.export", "loading", "predictor", "bulk",
+        "model", "quantization", "runtimes", "checkpoint", "runtimes.export", "answers", "loading", "predictor", "bulk",
         "heatmap", "activations", "commands", "__main__",
     ),
     "service": (
@@ -25,8 +25,8 @@ ORDER = {
     ),
     "training": (
         "errors", "gradients", "data", "inputs", "evaluation", "data.check", "phase", "recipe_file", "recipe_keys",
-        "recipe", "losses", "language.model", "initial", "runs", "language", "captioning", "concepts", "runs.start",
-        "stages", "commands", "__main__",
+        "recipe", "losses", "language.model", "initial", "runs", "language", "captioning", "concepts", "questions",
+        "answers", "runs.start", "stages", "commands", "__main__",
     ),
 }  # fmt: skip
 FORBIDDEN = {

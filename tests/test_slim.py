@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from captioner.answers.export import export_answers
 from captioner.runtimes.export import export_checkpoint
+from tests.support.answers import write_answers
 from tests.support.pictures import noise_image
 
 ROOT = Path(__file__).parents[1]
@@ -25,7 +27,9 @@ sys.meta_path.insert(0, Blocker())
 """
 EVERYTHING = """
 import importlib, pkgutil
-TORCH = ("captioner.encoders", "captioner.decoders", "captioner.cells", "captioner.stack", "captioner.attention",
+TORCH = ("captioner.answers.network", "captioner.answers.checkpoint", "captioner.answers.torch",
+    "captioner.answers.export", "captioner.encoders",
+    "captioner.decoders", "captioner.cells", "captioner.stack", "captioner.attention",
     "captioner.model", "captioner.quantization", "captioner.checkpoint", "captioner.runtimes.torch",
     "captioner.runtimes.tracing", "captioner.runtimes.graphs", "captioner.runtimes.padding",
     "captioner.runtimes.export", "captioner.commands.export")
@@ -38,6 +42,13 @@ for package in ("captioner", "service"):
 CAPTION = """
 from captioner.__main__ import main
 status = main(["caption", "--checkpoint", sys.argv[1], sys.argv[2], "--json"])
+assert not status and not {blocked} & {{name.split(".")[0] for name in sys.modules}}
+"""
+
+
+ASK = """
+from captioner.__main__ import main
+status = main(["ask", "--checkpoint", sys.argv[1], "--answers", sys.argv[2], sys.argv[3], "how many dogs?", "--json"])
 assert not status and not {blocked} & {{name.split(".")[0] for name in sys.modules}}
 """
 
@@ -63,6 +74,17 @@ def test_a_model_with_graphs_captions_without_torch(small_checkpoint_file: Path,
     done = run(CAPTION, tmp_path / "exported.safetensors", tmp_path / "photo.png")
     assert done.returncode == 0, done.stderr
     assert '"attention_grid": [2, 2]' in done.stdout
+
+
+def test_questions_are_answered_without_torch(small_checkpoint_file: Path, tmp_path: Path) -> None:
+    captioner = tmp_path / "exported.safetensors"
+    export_checkpoint(small_checkpoint_file, captioner)
+    answers = write_answers(tmp_path / "answers.safetensors", captioner)
+    export_answers(answers, answers)
+    noise_image(1, 70, 80).save(tmp_path / "photo.png")
+    done = run(ASK, captioner, answers, tmp_path / "photo.png")
+    assert done.returncode == 0, done.stderr
+    assert '"question": "how many dogs?"' in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import pytest
 from service.settings import METAVARS, Settings, allowed_values, default_value
 from service.settings import _parser as service_parser
 from training.__main__ import main
+from training.answers.recipe import AnswerRecipe
 from training.concepts.recipe import ConceptRecipe
 from training.language.recipe import LanguageRecipe
 from training.recipe import Recipe
@@ -16,7 +17,13 @@ from training.recipe_keys import Key, keys_of, listing
 from training.stages.recipe import StagesRecipe
 
 DOCS = Path(__file__).parents[1] / "docs"
-KINDS = {"fit": Recipe, "fit-concepts": ConceptRecipe, "fit-text": LanguageRecipe, "all": StagesRecipe}
+KINDS = {
+    "fit": Recipe,
+    "fit-concepts": ConceptRecipe,
+    "fit-text": LanguageRecipe,
+    "fit-answers": AnswerRecipe,
+    "all": StagesRecipe,
+}
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -56,6 +63,10 @@ def language_table() -> str:
     return own_table(LanguageRecipe, "text.", "training.", "samples.")
 
 
+def answers_table() -> str:
+    return keys_table(list(keys_of(AnswerRecipe)))
+
+
 def stages_table() -> str:
     return keys_table(list(keys_of(StagesRecipe)))
 
@@ -66,6 +77,7 @@ TABLES = {
     "stages": ("training.md", stages_table),
     "concepts": ("training.md", concepts_table),
     "language": ("training.md", language_table),
+    "answers": ("answers.md", answers_table),
 }
 
 

@@ -16,10 +16,14 @@ COMMANDS = {
     "fit": "train a model by a recipe; Ctrl-C stops it so that it can be resumed",
     "fit-concepts": "teach an encoder the words of captions, for a fit to start from; "
     "Ctrl-C stops it so that it can be resumed",
+    "fit-answers": "teach a network on a captioner's encoder to answer questions about photos; "
+    "Ctrl-C stops it so that it can be resumed",
     "fit-text": "train a language model on plain text; Ctrl-C stops it so that it can be resumed",
+    "make-questions": "make questions and answers about photos from their captions, for fit-answers",
     "prepare": "download and unpack MS-COCO; stopped or broken off, the same command goes on",
     "check": "report missing and unreadable photos, leakage, caption lengths, unknown words, and what to do about them",
     "evaluate": "score a checkpoint's captions",
+    "evaluate-answers": "score a network's answers to questions, beside guesses that do not see the photo",
     "caption": "caption a list of photos without references, as COCO's evaluation server takes it",
     "join": "join models that were trained apart to an ensemble",
     "average": "take the mean of the weights of checkpoints of the same model, a model soup",

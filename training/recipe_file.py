@@ -15,6 +15,7 @@ from captioner.errors import ConfigError
 MARKS = {  # what only recipes of a command have, those of fit last: concepts need data, too
     "all": ("stages",),
     "fit-text": ("text", "samples"),
+    "fit-answers": ("questions", "network"),
     "fit-concepts": ("words",),
     "fit": ("model", "decoding", "data"),
 }

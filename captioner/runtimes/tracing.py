@@ -140,18 +140,18 @@ def _trace(model: CaptionModel) -> Traced:
     example = [torch.arange(IMAGES * ROWS) % 4, *leaves, *carried]
     after = [f"{name}_after" for name in states]
     looked = ["attention"] if decoder.attends else []
-    step = _export(_Step(model, memory, state), example, names, ["log_probs", *looked, *after])
+    step = export_graph(_Step(model, memory, state), example, names, ["log_probs", *looked, *after])
     inspecting = _Inspect(model, memory, state)
-    inspect = _export(inspecting, example, names, after)
+    inspect = export_graph(inspecting, example, names, after)
     kept = [index for index in range(len(leaves)) if _reads(step, f"memory{index}")]
     for graph in (step, inspect):
         _renumber(graph, kept)
     prepared = [*(f"memory{index}" for index in range(len(kept))), *states]
-    encoder = _export(_Encoder(model), [pixels], ["pixels"], list(seen))
+    encoder = export_graph(_Encoder(model), [pixels], ["pixels"], list(seen))
     fold_padding(encoder)
     graphs = {
         "encoder": encoder,
-        "prepare": _export(_Prepare(model, kept), list(seen.values()), list(seen), prepared),
+        "prepare": export_graph(_Prepare(model, kept), list(seen.values()), list(seen), prepared),
         "step": step,
         "inspect": inspect,
     }
@@ -162,7 +162,7 @@ def _example(config: ModelConfig) -> Tensor:
     return torch.randn(IMAGES, 3, config.image.size, config.image.size, generator=torch.Generator().manual_seed(0))
 
 
-def _export(
+def export_graph(
     module: nn.Module, example: Sequence[Tensor], inputs: Sequence[str], outputs: Sequence[str]
 ) -> onnx.ModelProto:
     """Return a module's graph; the first dimension of all that goes in and out may vary."""

@@ -7,8 +7,8 @@ from threading import Lock
 
 from cachetools import LRUCache
 
-from captioner.types import Caption
-from service.inference.jobs import Result, Seconds
+from captioner.answers.answering import Answers
+from service.inference.jobs import Result, Said, Seconds
 
 WORD_BYTES = 400  # of a word and its numbers as Python objects, roughly
 ENTRY_BYTES = 2000  # of the rest of an entry
@@ -44,8 +44,7 @@ class ResultCache:
         """Keep a result, in place of those that were not used for longest; one larger than the whole is not kept."""
         if _size(result) > self._entries.maxsize:
             return
-        captions = [_copy(caption) for caption in result.captions]
-        own = replace(result, captions=captions, seconds=Seconds(), cached=True)
+        own = replace(result, said=[_copy(one) for one in result.said], seconds=Seconds(), cached=True)
         with self._lock:
             self._entries[key] = own
             while len(self._entries) > self._max_entries:
@@ -57,9 +56,11 @@ def photo_hash(photo: bytes) -> str:
     return hashlib.sha256(photo).hexdigest()
 
 
-def _copy(caption: Caption) -> Caption:
-    """Return a caption with arrays of its own, which keep no others alive that they may be cut from."""
-    inside = caption.activations
+def _copy(said: Said) -> Said:
+    """Return a caption or answers with arrays of their own, which keep no others alive that they may be cut from."""
+    if isinstance(said, Answers):
+        return replace(said, attention=None if said.attention is None else said.attention.copy())
+    caption, inside = said, said.activations
     return replace(
         caption,
         attention=None if caption.attention is None else caption.attention.copy(),
@@ -68,10 +69,12 @@ def _copy(caption: Caption) -> Caption:
 
 
 def _size(result: Result) -> int:
-    return ENTRY_BYTES + sum(_caption_size(caption) for caption in result.captions)
+    return ENTRY_BYTES + sum(map(_said_size, result.said))
 
 
-def _caption_size(caption: Caption) -> int:
-    arrays = [*(caption.activations or {}).values()]
-    arrays += [] if caption.attention is None else [caption.attention]
-    return WORD_BYTES * (1 + len(caption.words)) + sum(array.nbytes for array in arrays)
+def _said_size(said: Said) -> int:
+    arrays = [] if isinstance(said, Answers) else [*(said.activations or {}).values()]
+    arrays += [] if said.attention is None else [said.attention]
+    return WORD_BYTES * (1 + len(said.answers if isinstance(said, Answers) else said.words)) + sum(
+        array.nbytes for array in arrays
+    )

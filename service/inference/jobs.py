@@ -7,7 +7,9 @@ from typing import Any, ClassVar, Protocol
 
 from PIL.Image import Image
 
+from captioner.answers.answering import Answers
 from captioner.decoding import DecodingOptions
+from captioner.errors import OptionError
 from captioner.types import Caption
 
 
@@ -125,6 +127,9 @@ class Photo:
     format: str | None
 
 
+Said = Caption | Answers
+
+
 class Task(Hashable, Protocol):
     """What the model does with a photo."""
 
@@ -137,7 +142,7 @@ class Task(Hashable, Protocol):
         """Return whether the two can run in one batch."""
         ...
 
-    def run(self, predictor: Predictor, pictures: Sequence[Image], tasks: Sequence[Any]) -> Sequence[Sequence[Caption]]:
+    def run(self, predictor: Predictor, pictures: Sequence[Image], tasks: Sequence[Any]) -> Sequence[Sequence[Said]]:
         """Return what the model says of each picture.
 
         Args:
@@ -193,6 +198,30 @@ class Scoring:
 
 
 @dataclass(frozen=True)
+class Asking:
+    """A question is answered about a photo."""
+
+    question: str
+    num_answers: int
+    repeatable: ClassVar[bool] = True
+
+    def goes_with(self, other: Task) -> bool:
+        """Return whether the two can run in one batch, whatever their questions."""
+        return isinstance(other, Asking) and self.num_answers == other.num_answers
+
+    def run(self, predictor: Predictor, pictures: Sequence[Image], tasks: Sequence["Asking"]) -> list[list[Answers]]:
+        """Return the answers to the question of each task.
+
+        Raises:
+            OptionError: If the model answers no questions.
+        """
+        answer: Callable[..., list[Answers]] | None = getattr(predictor, "answers", None)
+        if answer is None:
+            raise OptionError("this model answers no questions")
+        return [[one] for one in answer(pictures, [task.question for task in tasks], self.num_answers)]
+
+
+@dataclass(frozen=True)
 class Seconds:
     """How long the parts of a result took; 0 if it was cached.
 
@@ -212,16 +241,27 @@ class Result:
     Attributes:
         model: The model that said it.
         photo: What is told of the photo.
-        captions: The captions, best first; one when a text was scored.
+        said: The captions, best first; the only one when a text was scored; or the answers to a question.
         seconds: How long it took.
         cached: Whether it is that of an earlier request.
     """
 
     model: ModelIdentity
     photo: Photo
-    captions: Sequence[Caption]
+    said: Sequence[Said]
     seconds: Seconds = Seconds()
     cached: bool = False
+
+    @property
+    def captions(self) -> list[Caption]:
+        """The captions that were found or scored."""
+        return [one for one in self.said if isinstance(one, Caption)]
+
+    @property
+    def answers(self) -> Answers:
+        """The answers to the question that was asked."""
+        [answers] = [one for one in self.said if isinstance(one, Answers)]
+        return answers
 
 
 @dataclass(eq=False)
@@ -257,6 +297,6 @@ class Job:
         """Return whether the two can be in one batch."""
         return self.model is other.model and self.task.goes_with(other.task)
 
-    def result(self, captions: Sequence[Caption], seconds: float) -> Result:
+    def result(self, said: Sequence[Said], seconds: float) -> Result:
         """Return the result, given what the model said and how long it took."""
-        return Result(self.model.identity, self.photo, captions, Seconds(self.decode_seconds, seconds))
+        return Result(self.model.identity, self.photo, said, Seconds(self.decode_seconds, seconds))

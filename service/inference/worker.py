@@ -7,8 +7,7 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 
-from captioner.types import Caption
-from service.inference.jobs import Job
+from service.inference.jobs import Job, Said
 from service.inference.queue import JobQueue
 from service.observability.observer import Observer
 
@@ -105,8 +104,8 @@ class InferenceThread:
         waited = [start - job.submitted for job in jobs]
         self._learn(len(jobs), seconds)
         self._observer.batch(len(jobs), waited, seconds)
-        for job, captions in zip(jobs, answers, strict=True):
-            job.answer.set_result(job.result(captions, seconds))
+        for job, said in zip(jobs, answers, strict=True):
+            job.answer.set_result(job.result(said, seconds))
 
     def _fail(self, jobs: Sequence[Job], error: Exception) -> None:
         if len(jobs) > 1 and not isinstance(error, WrongCountError):
@@ -117,7 +116,7 @@ class InferenceThread:
         for job in jobs:
             job.answer.set_exception(error)
 
-    def _ask(self, jobs: Sequence[Job]) -> Sequence[Sequence[Caption]]:
+    def _ask(self, jobs: Sequence[Job]) -> Sequence[Sequence[Said]]:
         """Show the model the photos, the last one repeated up to the next size if new sizes cost it something."""
         sizes = self._sizes if getattr(jobs[0].model.predictor, "compiles_sizes", True) else [len(jobs)]
         size = next(size for size in sizes if size >= len(jobs))

@@ -41,6 +41,18 @@ export function requestScore(photo, text, signal) {
   return request("v1/scores", photo, { text }, signal);
 }
 
+/**
+ * Ask the service a question about a photo.
+ *
+ * @param {Blob} photo The file's bytes.
+ * @param {string} question In English.
+ * @param {AbortSignal} signal Aborts the request; the promise then rejects with an AbortError.
+ * @returns {Promise<object>} The answer of POST /v1/answers.
+ */
+export function requestAnswers(photo, question, signal) {
+  return request("v1/answers", photo, { question }, signal);
+}
+
 /** Ask the service whether it accepts a key. Where it does not answer, what is asked with the key will tell why. */
 export async function isAccepted(key) {
   const headers = headersFor(key);

@@ -1,6 +1,6 @@
 // Photos on their way to the service and back.
 
-import { requestCaptions, requestScore } from "./api.js";
+import { requestAnswers, requestCaptions, requestScore } from "./api.js";
 import { checkSize } from "./limits.js";
 import { Problem } from "./problem.js";
 import { Queue } from "./queue.js";
@@ -16,7 +16,7 @@ export async function caption(photo, fields) {
   try {
     checkSize(photo.blob);
     photo.answer = await queue.run(() => patiently(photo, fields, signal), signal);
-    Object.assign(photo, { chosen: 0, score: null });
+    Object.assign(photo, { chosen: 0, score: null, reply: null });
     photo.become("done");
   } catch (error) {
     if (!signal.aborted) fail(photo, Problem.of(error));
@@ -31,12 +31,24 @@ export function cancel(photo) {
 
 /** Ask for the score of a sentence; `onPause` is called when the service makes it wait. */
 export async function score(photo, text, onPause) {
+  photo.score = await instead(photo, (signal) => requestScore(photo.blob, text, signal), onPause);
+  photo.reply = null;
+  photo.onChange();
+}
+
+/** Ask a question; `onPause` is called when the service makes it wait. */
+export async function ask(photo, question, onPause) {
+  photo.reply = await instead(photo, (signal) => requestAnswers(photo.blob, question, signal), onPause);
+  photo.score = null;
+  photo.onChange();
+}
+
+/** Ask for what is shown in place of the caption, and no longer for what was asked so before. */
+function instead(photo, request, onPause) {
   photo.scoring.abort();
   photo.scoring = new AbortController();
   const { signal } = photo.scoring;
-  const ask = () => requestScore(photo.blob, text, signal);
-  photo.score = await persist(ask, signal, onPause, photo.impatience);
-  photo.onChange();
+  return persist(() => request(signal), signal, onPause, photo.impatience);
 }
 
 function fail(photo, problem) {

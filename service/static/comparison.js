@@ -1,6 +1,6 @@
-// The visitor's sentence beside the model's caption.
+// The visitor's sentence beside the model's caption, or the answer to the visitor's question.
 
-import { logProbability } from "./confidence.js";
+import { logProbability, percent } from "./confidence.js";
 import { t } from "./language.js";
 
 /** Says how likely the model finds the visitor's sentence, and offers the way back to its own captions. */
@@ -36,7 +36,32 @@ export class Comparison {
     return this.text.textContent;
   }
 
+  /**
+   * Tell an answer, and what else it might be.
+   *
+   * @param {object} reply The answer of POST /v1/answers.
+   * @param {boolean} hasCaption Whether there is a caption to go back to.
+   */
+  showReply({ question, answers, unknown_words: unknown }, hasCaption) {
+    const [{ text, probability }, ...rest] = answers;
+    const others = rest.map((other) => `${other.text} ${percent(other.probability)}`).join(", ");
+    this.text.replaceChildren(...mixed("answered", { question, answer: text }, { share: percent(probability) }));
+    const notes = others ? mixed("otherwise", { others }) : [];
+    if (unknown.length) notes.push(" ", ...mixed("unheard", { words: unknown.join(", ") }));
+    this.note.replaceChildren(...notes);
+    this.button.hidden = !hasCaption;
+    this.panel.hidden = false;
+  }
+
   hide() {
     this.panel.hidden = true;
   }
+}
+
+/** Return a text of the page's language as nodes, what stays English in it marked so. */
+function mixed(key, english, values = {}) {
+  const places = Object.fromEntries(Object.keys(english).map((name) => [name, `\n${name}\n`]));
+  return t(key, { ...values, ...places })
+    .split("\n")
+    .map((piece, index) => (index % 2 ? Object.assign(document.createElement("span"), { lang: "en", textContent: english[piece] }) : piece));
 }

@@ -2,7 +2,7 @@
 
 import { Album } from "./album.js";
 import { Camera } from "./camera.js";
-import { cancel, caption, score } from "./captioning.js";
+import { ask, cancel, caption, score } from "./captioning.js";
 import { listenForPhotos } from "./intake.js";
 import { listenForKeys } from "./keys.js";
 import { offerLanguages, t } from "./language.js";
@@ -18,6 +18,7 @@ import { Strip } from "./strip.js";
 
 const part = (id) => document.getElementById(id);
 
+let waiting = null; // the form that the visitor sent and that waits for a key
 let trouble = null; // a problem of no photo: there was none, or the visitor's sentence met it
 
 const album = new Album(() => show());
@@ -32,7 +33,8 @@ const strip = new Strip(part("strip").querySelector("ul"), (photo) => {
   album.select(photo);
 });
 const lock = new Lock(part, () => askAgain());
-const sentence = new SentenceForm(part("sentence-form"), scoreSentence);
+const sentence = new SentenceForm(part("sentence-form"), (text) => send(sentence, score, text));
+const question = new SentenceForm(part("question-form"), (text) => send(question, ask, text));
 const options = new OptionsPanel(part("options"), () => captionAgain());
 
 function show() {
@@ -84,32 +86,34 @@ function tryAgain() {
 
 /** Ask with the key for what was refused without it. */
 function askAgain() {
-  const isSentence = trouble?.kind === "locked";
+  const form = trouble?.kind === "locked" ? waiting : null;
   trouble = null;
   for (const photo of album.locked) caption(photo, options.fields);
   show();
   part("caption").focus(); // the form that had the focus is gone
-  if (isSentence) part("sentence-form").requestSubmit();
+  form?.send();
 }
 
-async function scoreSentence(text) {
+/** Send what the visitor wrote in a form, by `request`, and explain there what goes wrong. */
+async function send(form, request, text) {
   const photo = album.current;
   const explain = (problem, isRetried) => {
     const words = problem.kind === "option" ? problem.said : `${problem.title}. ${problem.advice}`;
-    sentence.showProblem(isRetried ? `${problem.title}. ${t("retrying")}` : words);
+    form.showProblem(isRetried ? `${problem.title}. ${t("retrying")}` : words);
   };
   try {
-    await score(photo, text, (problem) => explain(problem, true));
-    sentence.showProblem("");
+    await request(photo, text, (problem) => explain(problem, true));
+    form.showProblem("");
     part("whose").scrollIntoView({ block: "nearest" });
   } catch (error) {
-    if (error.kind === "locked") wantKey(error);
+    if (error.kind === "locked") wantKey(error, form);
     else if (error.name !== "AbortError") explain(Problem.of(error), false);
   }
 }
 
-function wantKey(problem) {
+function wantKey(problem, form) {
   trouble = problem;
+  waiting = form;
   showProblem();
 }
 

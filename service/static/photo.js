@@ -18,6 +18,7 @@ export class Photo {
     this.answer = null; // of POST /v1/captions
     this.chosen = 0; // which of its captions is shown
     this.score = null; // the answer of POST /v1/scores, when that is shown instead
+    this.reply = null; // the answer of POST /v1/answers, when that is shown instead
     this.request = new AbortController(); // for captions
     this.scoring = new AbortController();
     this.impatience = new EventTarget();

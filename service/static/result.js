@@ -23,9 +23,9 @@ export class Result {
     this.lens.load([]);
     this.caption = new CaptionView(part("caption"), part("detail"), (index) => this.lens.show(index));
     this.player = new Player((index) => this.caption.select(index), (playing) => this.showPlaying(playing));
-    this.choices = new Choices(part("choices"), (index) => onChoice({ chosen: index, score: null }));
+    this.choices = new Choices(part("choices"), (index) => onChoice({ chosen: index, score: null, reply: null }));
     this.comparison = new Comparison(part("comparison"), part("back"), () => {
-      onChoice({ score: null });
+      onChoice({ score: null, reply: null });
       part("caption").focus(); // the button that had the focus is gone
     });
     part("play").addEventListener("click", () => this.togglePlay());
@@ -34,15 +34,17 @@ export class Result {
 
   /** Show what is known of a photo. */
   show(photo) {
-    const { answer, score, chosen } = photo;
-    this.choices.load(answer?.captions ?? [], score ? null : chosen);
+    const { answer, score, reply, chosen } = photo;
+    this.choices.load(answer?.captions ?? [], score || reply ? null : chosen);
     this.comparison.hide();
-    this.part("whose").hidden = !score;
-    this.part("caption").setAttribute("aria-label", t(score ? "sentence_group" : "caption_group"));
-    if (score) this.showScore(score, answer?.captions[chosen]);
+    this.part("whose").hidden = !score && !reply;
+    this.part("whose").textContent = t(reply ? "answer_to" : "your_sentence");
+    this.part("caption").setAttribute("aria-label", t(reply ? "answer_group" : score ? "sentence_group" : "caption_group"));
+    if (reply) this.showReply(reply, Boolean(answer));
+    else if (score) this.showScore(score, answer?.captions[chosen]);
     else if (answer) this.showCaption(answer, chosen);
     else this.load(null, null);
-    this.showTiming(score ?? answer, score ? "scored_in" : "captioned_in");
+    this.showTiming(reply ?? score ?? answer, reply ? "answered_in" : score ? "scored_in" : "captioned_in");
   }
 
   /** Tell how things stand; what the page shows anyway is told to screen readers only. */
@@ -79,6 +81,16 @@ export class Result {
   showScore({ score, attention_grid: grid }, caption) {
     this.load(score, grid);
     this.tell(this.comparison.show(score, caption ?? null), false);
+  }
+
+  /** Show the likeliest answer as a word, and where the network looked for it. */
+  showReply(reply, hasCaption) {
+    const [{ text, probability }] = reply.answers;
+    const word = { text, log_prob: Math.log(Math.max(probability, Number.MIN_VALUE)), attention: reply.attention };
+    this.load({ words: [word] }, reply.attention_grid);
+    this.comparison.showReply(reply, hasCaption);
+    this.tell(t("answer_is"), false, text);
+    this.caption.select(0);
   }
 
   load(caption, grid) {

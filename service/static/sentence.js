@@ -1,4 +1,4 @@
-// The form in which visitors write a sentence of their own.
+// The forms in which visitors write a sentence or a question of their own.
 
 /** Hands over a sentence, and shows what is wrong with it while the sentence stays as it is. */
 export class SentenceForm {
@@ -7,6 +7,7 @@ export class SentenceForm {
    * @param {(text: string) => void} onSentence Called with the sentence when the form is sent.
    */
   constructor(form, onSentence) {
+    this.form = form;
     this.field = form.querySelector("input");
     this.problem = form.querySelector("[role=alert]");
     this.field.addEventListener("input", () => this.showProblem(""));
@@ -15,6 +16,11 @@ export class SentenceForm {
       this.showProblem("");
       onSentence(this.field.value);
     });
+  }
+
+  /** Hand over what is written, as if it were sent again. */
+  send() {
+    this.form.requestSubmit();
   }
 
   /** Say what is wrong; an empty text says nothing. */

@@ -47,8 +47,8 @@ export class Stage {
     this.part("stage").classList.toggle("waiting", isWaiting);
     this.part("cancel").hidden = !isWaiting;
     this.part("tools").hidden = isWaiting ? !photo.answer : photo.state === "locked" || Boolean(photo.problem?.ofPhoto);
-    const { answer, score, chosen } = photo;
-    const shown = { answer, score, chosen, isWaiting, lang: document.documentElement.lang };
+    const { answer, score, reply, chosen } = photo;
+    const shown = { answer, score, reply, chosen, isWaiting, lang: document.documentElement.lang };
     if (Object.keys(shown).some((key) => this.shown[key] !== shown[key])) this.result.show(photo);
     this.shown = shown;
     if (isWaiting) this.result.tell(t(photo.state === "working" ? "looking" : "waiting"), !answer);

@@ -5,7 +5,7 @@ import time
 from flask import Blueprint, Response, jsonify, request
 
 from service.inference.engine import Engine
-from service.inference.jobs import Captioning, Scoring
+from service.inference.jobs import Asking, Captioning, Scoring
 from service.inference.pipeline import CaptionPipeline
 from service.settings import Settings
 from service.web import parameters, responses
@@ -33,6 +33,13 @@ def create_api(pipeline: CaptionPipeline, engine: Engine, fetcher: Fetcher, sett
         upload = read_upload(request)
         task = Scoring(*parameters.read_score_options(upload.fields))
         return responses.answer_score(pipeline.caption(fetcher.photo(upload), task), start)
+
+    @api.post("/v1/answers")
+    def answer_question() -> Response:
+        start = time.perf_counter()
+        upload = read_upload(request)
+        task = Asking(*parameters.read_question(upload.fields))
+        return responses.answer_question(pipeline.caption(fetcher.photo(upload), task), start)
 
     @api.get("/v1/model")
     def describe_model() -> Response:

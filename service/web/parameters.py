@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, TypeVar
 
+from captioner.answers.answering import MAX_ANSWERS
+from captioner.answers.header import MAX_QUESTION
 from captioner.decoding import MAX_BEAM_SIZE, MAX_LENGTH, MAX_NGRAM_SIZE, MAX_SEED, DecodingOptions
 from captioner.errors import OptionError
 from service.web.requests import Fields, Given, JsonValue
@@ -175,6 +177,11 @@ SCORES: Mapping[str, Kind] = {
     "text": free_text(1, MAX_TEXT, "the sentence; at least one word, and at most 200"),
     "activations": truth(INSIDE),
 }
+QUESTIONS: Mapping[str, Kind] = {
+    "question": free_text(1, MAX_TEXT, f"the question, in English; at least one word, and at most {MAX_QUESTION}"),
+    "num_answers": whole_number(1, MAX_ANSWERS, "how many answers to return, the most probable first"),
+}
+NUM_ANSWERS = 5
 HEATMAPS: Mapping[str, Kind] = {
     **DECODING,
     "caption": whole_number(0, MAX_BEAM_SIZE - 1, "which caption to draw, counted from 0, the best"),
@@ -227,6 +234,18 @@ def read_score_options(fields: Fields) -> tuple[str, bool]:
     if "text" not in values:
         raise OptionError(f"text is missing; it must {SCORES['text'].must}")
     return str(values["text"]), bool(values.get("activations", False))
+
+
+def read_question(fields: Fields) -> tuple[str, int]:
+    """Return the question to answer, and how many answers are wanted, from a request's fields.
+
+    Raises:
+        OptionError: If the question is missing, or a parameter is unknown, given twice or out of range.
+    """
+    values = read_values(fields, QUESTIONS)
+    if "question" not in values:
+        raise OptionError(f"question is missing; it must {QUESTIONS['question'].must}")
+    return str(values["question"]), int(values.get("num_answers", NUM_ANSWERS))
 
 
 def allowed_options(values: Mapping[str, Any], allowance: Allowance, photos: int = 1) -> DecodingOptions:

@@ -118,6 +118,23 @@ def answer_score(result: Result, start: float) -> Response:
     return _answer(result, start, score=score_payload(caption))
 
 
+def answer_question(result: Result, start: float) -> Response:
+    """Answer the answers to a question; the weights of where it looked run row by row from the top left."""
+    found, maps = result.answers, result.answers.attention
+    return jsonify(
+        id=request_id(),
+        model=model_payload(result.model),
+        image=image_payload(result.photo),
+        question=found.question,
+        answers=[{"text": one.text, "probability": round(one.probability, DECIMALS)} for one in found.answers],
+        unknown_words=list(found.unknown),
+        attention=None if maps is None else [round(weight, DECIMALS) for weight in maps.ravel().tolist()],
+        attention_grid=None if maps is None else list(maps.shape),
+        timing_ms=_times(result) | {"total": _since(start)},
+        **_cached(result),
+    )
+
+
 def answer_each(model: ModelIdentity, results: Sequence[Result | Exception], start: float) -> Response:
     """Answer the captions of several photos, each with its own result or problem, in their order."""
     return jsonify(

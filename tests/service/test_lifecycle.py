@@ -19,14 +19,16 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from PIL import Image
 
 from captioner.checkpoint import Checkpoint, save_checkpoint
 from captioner.errors import CheckpointError, OptionError
 from service import Settings, create_app
 from service.inference.engine import Engine
-from service.inference.jobs import Model
+from service.inference.jobs import Asking, Model
 from service.lifecycle import CUT_OFF, DONE, FAILED, FileWatch, Lifecycle, load_model
 from service.server import addresses, open_server
+from tests.support.answers import write_answers
 from tests.support.fakes import FakeInfo, FakePredictor
 from tests.support.gates import PATIENCE, Gate, Listener
 
@@ -377,3 +379,19 @@ def test_a_device_that_is_not_there(small_checkpoint_file: Path, monkeypatch: py
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(OptionError, match=r"device is cuda:1, which is not there; this machine has cpu"):
         load_model(Settings(checkpoint=small_checkpoint_file, device="cuda:1"))
+
+
+def test_a_model_answers_questions_by_a_network_of_its_encoder(
+    small_checkpoint_file: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    answers = write_answers(tmp_path / "answers.safetensors", small_checkpoint_file)
+    model = load_model(Settings(checkpoint=small_checkpoint_file, answers=answers))
+    [[found]] = Asking("how many dogs?", 2).run(model.predictor, [Image.new("RGB", (64, 64))], [Asking("dogs", 2)])
+    assert len(found.answers) == 2
+    with caplog.at_level(logging.INFO):
+        model = load_model(Settings(checkpoint=small_checkpoint_file))
+    assert "questions are not answered" in caplog.text, "the shipped network goes with another encoder"
+    with pytest.raises(OptionError, match="answers no questions"):
+        Asking("dogs", 2).run(model.predictor, [Image.new("RGB", (64, 64))], [Asking("dogs", 2)])
+    with pytest.raises(CheckpointError, match="no such checkpoint file"):
+        load_model(Settings(checkpoint=small_checkpoint_file, answers=tmp_path / "none"))

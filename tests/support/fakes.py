@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from captioner.answers.answering import Answer, Answers
 from captioner.decoding import DecodingOptions
 from captioner.errors import OptionError
 from captioner.types import Caption, Word
@@ -62,6 +63,25 @@ class FakePredictor:
         if not all(text.split() for text in texts):
             raise OptionError("the text has 0 words; it must have between 1 and 200")
         return [fake_caption(text.split(), -23.14, activations) for _, text in zip(images, texts, strict=True)]
+
+    def answers(self, images: Sequence[Image.Image], questions: Sequence[str], count: int = 5) -> list[Answers]:
+        if not all(question.strip("? ") for question in questions):
+            raise OptionError("the question has 0 words; it must have between 1 and 30")
+        reds: list[int] = [image.convert("RGB").getpixel((0, 0))[0] for image in images]  # type: ignore[index]
+        weights = np.full((7, 7), 0.4 / 48, np.float32)
+        weights[CELLS[1]] = 0.6
+        choices = [(Answer(str(red), 0.75), Answer(str(red + 1), 0.125)) for red in reds]
+        unknown = [(STRANGE,) if STRANGE in question else () for question in questions]
+        return [
+            Answers(question, found[:count], weights, strange)
+            for question, found, strange in zip(questions, choices, unknown, strict=True)
+        ]
+
+
+class MutePredictor(FakePredictor):
+    """A model that answers no questions."""
+
+    answers = None  # type: ignore[assignment]
 
 
 class BlindPredictor(FakePredictor):

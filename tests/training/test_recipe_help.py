@@ -12,6 +12,7 @@ from captioner.errors import ConfigError
 from captioner.model import CaptionModel
 from captioner.tokenizers import CharacterTokenizer
 from training.__main__ import main
+from training.answers.recipe import AnswerRecipe
 from training.concepts.recipe import ConceptRecipe
 from training.language.recipe import LanguageRecipe
 from training.recipe import Recipe, load_recipe, read_recipe
@@ -21,6 +22,7 @@ from training.stages.recipe import StagesRecipe
 FOLDER = Path(__file__).parents[2] / "training" / "recipes"
 KINDS: dict[str, tuple[type[Any], str]] = {
     "austen": (LanguageRecipe, "fit-text"),
+    "flickr8k-answers": (AnswerRecipe, "fit-answers"),
     "flickr8k": (Recipe, "fit"),
     "flickr8k-concepts": (ConceptRecipe, "fit-concepts"),
     "flickr8k-all": (StagesRecipe, "all"),

@@ -3,6 +3,9 @@
 from pathlib import Path
 from typing import Any
 
+from training.answers.recipe import AnswerRecipe
+from training.answers.setup import set_up_answers
+from training.answers.task import AnswerTask
 from training.captioning.setup import set_up
 from training.captioning.task import CaptionTask
 from training.concepts.recipe import ConceptRecipe
@@ -15,7 +18,7 @@ from training.runs.folder import RunFolder
 from training.runs.run import Run
 
 ALONE = World()
-AnyRecipe = Recipe | ConceptRecipe | LanguageRecipe
+AnyRecipe = Recipe | ConceptRecipe | LanguageRecipe | AnswerRecipe
 
 
 def start(recipe: AnyRecipe, world: World = ALONE) -> Run[Any]:
@@ -65,4 +68,6 @@ def _run(recipe: AnyRecipe, world: World) -> Run[Any]:
         return Run(ConceptTask(recipe, set_up_concepts(recipe), world))
     if isinstance(recipe, LanguageRecipe):
         return Run(LanguageTask(recipe, set_up_text(recipe), world))
+    if isinstance(recipe, AnswerRecipe):
+        return Run(AnswerTask(recipe, set_up_answers(recipe), world))
     return Run(CaptionTask(recipe, set_up(recipe), world), board=True)

@@ -11,7 +11,7 @@ from service.web.openapi.adapters import adapter_paths
 from service.web.openapi.language_models import language_model_paths
 from service.web.openapi.operations import JSON_MIME, MIME, get, json_answer, post, taken
 from service.web.openapi.schemas import SCHEMAS, one
-from service.web.parameters import CAPTIONS, HEATMAPS, SCORES
+from service.web.parameters import CAPTIONS, HEATMAPS, NUM_ANSWERS, QUESTIONS, SCORES
 
 VERSION = "1.0.0"  # of the interface
 NATIVE, HEALTH = "Captions", "Health"
@@ -69,6 +69,15 @@ def _native_paths(settings: Settings) -> dict[str, Any]:
             NATIVE,
             **taken(SCORES, {"activations": False}),
             ok=json_answer("The score.", one("Scored")),
+        ),
+        "/v1/answers": post(
+            "ask",
+            "Answer a question about a photo",
+            "What or who something is, how many there are, what color it has, or where it is. "
+            "The question stands in the query or in the body.",
+            NATIVE,
+            **taken(QUESTIONS, {"num_answers": NUM_ANSWERS}),
+            ok=json_answer("The answers.", one("Answered")),
         ),
         "/v1/heatmaps": post(
             "draw",

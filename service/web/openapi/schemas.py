@@ -157,6 +157,21 @@ NATIVE: dict[str, Schema] = {
         },
         {"cached": CACHED},
     ),
+    "Answer": thing({"text": TEXT, "probability": SHARE}),
+    "Answered": thing(
+        {
+            "id": TEXT,
+            "model": one("Model"),
+            "image": one("Image"),
+            "question": TEXT,
+            "answers": many(one("Answer")),
+            "unknown_words": many(TEXT),
+            "attention": maybe(many(NUMBER)),
+            "attention_grid": one("Grid"),
+            "timing_ms": thing({**TIMES, "total": NUMBER}),
+        },
+        {"cached": CACHED},
+    ),
     "Alive": {"type": "object", "properties": {"status": TEXT}, "required": ["status"]},
 }
 ADAPTERS: dict[str, Schema] = {

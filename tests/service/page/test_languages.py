@@ -34,12 +34,20 @@ def show_everything(page: Page, photo: MakePhoto) -> None:
     words(page).nth(1).focus()
 
 
+def ask(page: Page) -> None:
+    page.locator("#question").fill(f"what {STRANGE} is it?")
+    page.keyboard.press("Enter")
+    expect(page.locator("#comparison")).to_contain_text(f"what {STRANGE} is it?")
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("locale", ["en-US", "ko-KR"])
 def test_axe_finds_nothing(open_page: OpenPage, photo: MakePhoto, scheme: str, locale: str) -> None:
     page = open_page(refused="415", color_scheme=scheme, locale=locale, reduced_motion="reduce")
     expect_no_violations(page)
     show_everything(page, photo)
+    expect_no_violations(page)
+    ask(page)
     expect_no_violations(page)
     page.locator("#back").click()
     page.locator("#strip li button").nth(1).click()
@@ -62,6 +70,8 @@ def test_no_english_is_left_in_korean(open_page: OpenPage, photo: MakePhoto, pre
     expect(page.locator("html")).to_have_attribute("lang", "ko")
     assert page.evaluate(LATIN) == []
     show_everything(page, photo)
+    assert page.evaluate(LATIN) == []
+    ask(page)
     assert page.evaluate(LATIN) == []
     page.locator("#back").click()
     expect(page.locator("#verdict")).to_have_text("좋은 설명일 확률 40%: 직접 확인해 보세요")

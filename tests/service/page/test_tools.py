@@ -22,6 +22,11 @@ def write_sentence(page: Page, text: str) -> None:
     page.keyboard.press("Enter")
 
 
+def ask(page: Page, question: str) -> None:
+    page.get_by_label("Ask about the photo").fill(question)
+    page.keyboard.press("Enter")
+
+
 def open_options(page: Page) -> None:
     page.locator("#options summary").click()
 
@@ -52,6 +57,37 @@ def test_a_sentence_is_scored_and_left_again(open_page: OpenPage, photo: MakePho
     expect(page.locator("#comparison")).to_be_hidden()
     expect(page.get_by_role("button", name="Back to")).to_be_hidden()
     expect(page.get_by_label("Score your own sentence")).to_have_value(f"two {STRANGE} run")
+
+
+def test_a_question_is_answered_and_left_again(open_page: OpenPage, photo: MakePhoto) -> None:
+    page = open_page()
+    choose(page, photo(7))
+    expect_caption(page, 7)
+    ask(page, f"how many {STRANGE} are there?")
+    expect(texts(page)).to_have_text(["7"])
+    answered = f"“how many {STRANGE} are there?”: 7, 75% sure"
+    expect(page.locator("#comparison")).to_contain_text(answered)
+    expect(page.locator("#comparison")).to_contain_text("Or else: 8 13%")
+    expect(page.locator("#comparison")).to_contain_text(f"does not know: {STRANGE}")
+    expect(page.get_by_role("status")).to_have_text("Answer: 7")
+    expect_heat(page, CELLS[1])
+    write_sentence(page, "two dogs")
+    expect(texts(page)).to_have_text(["two", "dogs"])
+    ask(page, "what is this?")
+    expect(texts(page)).to_have_text(["7"])
+    page.get_by_role("button", name="Back to the model’s caption").click()
+    expect_caption(page, 7)
+    expect(page.get_by_label("Ask about the photo")).to_have_value("what is this?")
+
+
+def test_a_question_without_words_is_explained_and_kept(open_page: OpenPage, photo: MakePhoto) -> None:
+    page = open_page(refused="422")
+    choose(page, photo(7))
+    expect_caption(page, 7)
+    ask(page, "  ?")
+    expect(page.get_by_role("alert")).to_contain_text("The question has 0 words")
+    expect(page.get_by_label("Ask about the photo")).to_have_attribute("aria-invalid", "true")
+    expect_caption(page, 7)
 
 
 def test_unknown_words_are_marked(open_page: OpenPage, photo: MakePhoto) -> None:

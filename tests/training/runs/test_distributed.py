@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from captioner.errors import OptionError
-from training.commands import fit, fit_concepts, fit_text
+from training.commands import fit, fit_answers, fit_concepts, fit_text
 from training.errors import TrainingError
 from training.runs.distributed import World, join_world, lone_world
 
-COMMANDS = [fit, fit_concepts, fit_text]
+COMMANDS = [fit, fit_answers, fit_concepts, fit_text]
 
 
 @pytest.fixture
@@ -57,7 +57,10 @@ def test_every_run_computes_there(
     assert asked.value.args == (gpu,)
 
 
-@pytest.mark.parametrize(("command", "name"), [(fit_concepts, "fit-concepts"), (fit_text, "fit-text")])
+NAMED = [(fit_concepts, "fit-concepts"), (fit_text, "fit-text"), (fit_answers, "fit-answers")]
+
+
+@pytest.mark.parametrize(("command", "name"), NAMED)
 def test_what_is_of_one_process_says_so(command: ModuleType, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(TrainingError, match=f"{name} is of one process, and torchrun started 2"):

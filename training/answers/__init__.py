@@ -1,0 +1,1 @@
+"""Learning to answer questions about photos, on the frozen encoder of a captioner."""
