@@ -21,6 +21,7 @@ from captioner.malloc import keep_freed_memory
 COMMANDS = {
     "caption": "print a caption of each photo",
     "bulk": "caption very many photos into a folder of shards; the same command goes on where it stopped",
+    "write": "write captions into photos' own metadata, or into XMP sidecars",
     "score": "print how probable the model finds captions that you wrote",
     "units": "draw what single gates and states of the network did at each word",
     "inspect": "print what a checkpoint says of itself, as JSON",
