@@ -5,7 +5,6 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,15 +12,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from captioner.decoding import DecodingOptions
 from captioner.files import ABANDONED
 from captioner.metadata import exiftool as exiftool_module
 from captioner.metadata.record import Record
 from captioner.metadata.sidecars import Sidecars
 from captioner.metadata.xmp import Packet
-from captioner.predictor import CaptionPredictor, ModelInfo
-from captioner.types import Caption
-from tests.support.command_line import FakePredictor, Run
+from tests.support.command_line import NamedPredictor, Run
 from tests.support.metadata import SCRIPTS, exiftool, properties
 from tests.support.pictures import noise_image, small_photos
 
@@ -33,34 +29,6 @@ HAND = (
     "</rdf:Description></rdf:RDF></x:xmpmeta>"
 )
 needs_exiftool = pytest.mark.skipif(shutil.which("exiftool") is None, reason="needs exiftool on the PATH")
-
-
-class NamedPredictor(FakePredictor):
-    """A model with a version, which is unsure of narrow pictures and may say anything."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.info = ModelInfo("fake", "1", "a" * 64)
-        self.text = ""
-
-    def captions(
-        self, images: Sequence[Image.Image], options: DecodingOptions, *, activations: bool = False
-    ) -> list[list[Caption]]:
-        found = super().captions(images, options, activations=activations)
-        return [
-            [self._sure(one, image.width) for one in captions] for image, captions in zip(images, found, strict=True)
-        ]
-
-    def _sure(self, caption: Caption, width: int) -> Caption:
-        text = self.text or f"v{self.info.version} {caption.text}"
-        return replace(caption, text=text, confidence=width / 100, needs_review=width < 15)
-
-
-@pytest.fixture
-def named(monkeypatch: pytest.MonkeyPatch) -> NamedPredictor:
-    fake = NamedPredictor()
-    monkeypatch.setattr(CaptionPredictor, "from_checkpoint", fake.from_checkpoint)
-    return fake
 
 
 def description(sidecar: Path) -> str | None:
