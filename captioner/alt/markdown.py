@@ -44,7 +44,9 @@ def _inline(parser: Any, content: str, environment: dict[str, Any]) -> Iterator[
     noted = environment["noted"] = list[Noted]()
     parser.inline.parse(content, parser, environment, [])
     del environment["noted"]
-    yield from (rest for source, *rest in noted if source == content)  # and not what is within an image's text
+    for source, rule, start, token in noted:
+        if source == content:  # and not what is within an image's text
+            yield rule, start, token
 
 
 def _parser() -> Any:

@@ -15,6 +15,7 @@ from captioner.commands.output import DONE, FAILED, complain, escaped, say, show
 from captioner.commands.photos import BATCH_SIZE, Photo, Source, find_photos, read_photo
 from captioner.errors import MetadataError
 from captioner.files import remove_abandoned
+from captioner.index.update import Describe
 from captioner.metadata.writer import WANTED, Place, Writer
 from captioner.types import Caption
 
@@ -78,7 +79,9 @@ def run(arguments: Namespace) -> int:
         elif sources:
             predictor = load_model(arguments)
             writer = writer_of(arguments, place, other, predictor.info)
-            counts = _write(sources, writer, lambda images: predictor.captions(images, options), dry=arguments.dry_run)
+            counts = write_captions(
+                sources, writer, lambda images: predictor.captions(images, options), dry=arguments.dry_run
+            )
         else:
             counts = Counter()
     told = ", ".join(f"{counts[kind]:,} {text}" for kind, text in SUMMARY.items() if counts[kind])
@@ -91,7 +94,15 @@ def _progress(sources: Sequence[Source]) -> Any:
     return tqdm(total=len(sources), unit="photo", file=sys.stderr, disable=hidden)
 
 
-def _write(sources: Sequence[Source], writer: Writer, describe: Any, *, dry: bool) -> Counter[str]:
+def write_captions(sources: Sequence[Source], writer: Writer, describe: Describe, *, dry: bool) -> Counter[str]:
+    """Write captions of photos; return how many photos there were of each kind.
+
+    Args:
+        sources: The photos.
+        writer: Says which are wanted, and writes.
+        describe: The model: captions of some pictures.
+        dry: Whether nothing is written.
+    """
     counts = Counter[str]()
     with _progress(sources) as progress:
         wanted = _wanted(sources, writer, counts, progress)

@@ -12,12 +12,14 @@ import { OptionsPanel } from "./options.js";
 import { Problem } from "./problem.js";
 import { Result } from "./result.js";
 import { copyText, saveAnswers, savePicture } from "./saving.js";
+import { Search } from "./search.js";
 import { SentenceForm } from "./sentence.js";
 import { Stage } from "./stage.js";
 import { Strip } from "./strip.js";
 
 const part = (id) => document.getElementById(id);
 
+let locked = null; // the form whose sending the service wants a key for
 let trouble = null; // a problem of no photo: there was none, or the visitor's sentence met it
 
 const album = new Album(() => show());
@@ -34,6 +36,7 @@ const strip = new Strip(part("strip").querySelector("ul"), (photo) => {
 const lock = new Lock(part, () => askAgain());
 const sentence = new SentenceForm(part("sentence-form"), scoreSentence);
 const options = new OptionsPanel(part("options"), () => captionAgain());
+const search = part("search") && new Search(part("search"), (problem) => wantKey(problem, search.form));
 
 function show() {
   stage.show(album.current);
@@ -84,12 +87,12 @@ function tryAgain() {
 
 /** Ask with the key for what was refused without it. */
 function askAgain() {
-  const isSentence = trouble?.kind === "locked";
+  const form = trouble?.kind === "locked" ? locked : null;
   trouble = null;
   for (const photo of album.locked) caption(photo, options.fields);
   show();
-  part("caption").focus(); // the form that had the focus is gone
-  if (isSentence) part("sentence-form").requestSubmit();
+  (form?.querySelector("input") ?? part("caption")).focus(); // the form that had the focus is gone
+  form?.requestSubmit();
 }
 
 async function scoreSentence(text) {
@@ -103,13 +106,14 @@ async function scoreSentence(text) {
     sentence.showProblem("");
     part("whose").scrollIntoView({ block: "nearest" });
   } catch (error) {
-    if (error.kind === "locked") wantKey(error);
+    if (error.kind === "locked") wantKey(error, part("sentence-form"));
     else if (error.name !== "AbortError") explain(Problem.of(error), false);
   }
 }
 
-function wantKey(problem) {
+function wantKey(problem, form) {
   trouble = problem;
+  locked = form;
   showProblem();
 }
 
@@ -123,6 +127,7 @@ listenForPhotos(document, receive);
 listenForKeys(result, part);
 offerLanguages(() => {
   options.update();
+  search?.update();
   show();
 });
 new Camera(part, (photo) => receive(Promise.resolve([photo])));

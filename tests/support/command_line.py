@@ -1,5 +1,8 @@
 """What tests of the command line need: a predictor that is quick and easy to foresee."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +15,7 @@ from captioner.decoding import DecodingOptions
 from captioner.predictor import ModelInfo
 from captioner.types import Caption, Word
 
+ROOT = Path(__file__).parents[2]
 Outcome = tuple[int, list[str], str]  # exit status, lines of the output, what was complained of
 Run = Callable[..., Outcome]
 
@@ -64,3 +68,23 @@ class NamedPredictor(FakePredictor):
     def _sure(self, caption: Caption, width: int) -> Caption:
         text = self.text or f"v{self.info.version} {caption.text}"
         return replace(caption, text=text, confidence=width / 100, needs_review=width < 15)
+
+
+NAMED = """
+import sys
+from captioner.__main__ import main
+from captioner.predictor import CaptionPredictor
+from tests.support.command_line import NamedPredictor
+CaptionPredictor.from_checkpoint = NamedPredictor().from_checkpoint
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def program(*arguments: object) -> "subprocess.Popen[bytes]":
+    """Begin the command line in a process of its own, with a :class:`NamedPredictor` as its model."""
+    return subprocess.Popen(
+        [sys.executable, "-c", NAMED, *map(str, arguments)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )

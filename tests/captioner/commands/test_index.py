@@ -1,10 +1,6 @@
 """``captioner index``, ``find`` and ``follow`` as whoever types them meets them."""
 
 import json
-import os
-import shutil
-import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -16,10 +12,9 @@ from captioner.commands import follow
 from captioner.index.database import PhotoIndex
 from captioner.index.follow import Arrivals
 from captioner.metadata.xmp import Packet
-from tests.support.command_line import NamedPredictor, Run
+from tests.support.command_line import NamedPredictor, Run, program
 from tests.support.pictures import noise_image, small_photos
 
-ROOT = Path(__file__).parents[3]
 PATIENCE = 400
 
 
@@ -125,31 +120,25 @@ def test_follow_captions_what_arrives_once_it_is_whole_and_nothing_twice(
     assert "b.jpg" not in index.known(folder.resolve())
 
 
-def program(*arguments: object) -> "subprocess.Popen[bytes]":
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "captioner", *map(str, arguments)]
-    return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-
 @pytest.mark.slow
-def test_killed_while_it_indexes_it_loses_and_doubles_nothing(tmp_path: Path, small_checkpoint_file: Path) -> None:
-    photos, place, counts = small_photos(tmp_path / "photos", 300), tmp_path / "index.sqlite", list[int]()
-    arguments = ("index", photos, "--index", place, "--checkpoint", small_checkpoint_file)
+def test_killed_while_it_indexes_it_loses_and_doubles_nothing(tmp_path: Path) -> None:
+    photos, place, done = small_photos(tmp_path / "photos", 300), tmp_path / "index.sqlite", 0
     index = PhotoIndex(place, writable=True)
-    while len(counts) < 2:
-        running, wanted = program(*arguments), (counts or [0])[-1] + 60
-        while len(index) < wanted and running.poll() is None:
-            time.sleep(0.05)
-        running.send_signal(signal.SIGKILL)
+    for _ in range(2):
+        running, wanted = program("index", photos, "--index", place), done + 60
+        while len(index) < wanted:
+            assert running.poll() is None
+            time.sleep(0.02)
+        running.kill()
         running.wait()
-        counts.append(len(index))
-    assert 0 < counts[0] < counts[1] < 300
-    assert program(*arguments).wait(PATIENCE) == 0
+        done = len(index)
+        assert wanted <= done < 300
+    assert program("index", photos, "--index", place).wait(PATIENCE) == 0
     assert set(index.known(photos.resolve())) == {path.name for path in photos.iterdir()}
     whole = tmp_path / "whole.sqlite"
-    assert program("index", photos, "--index", whole, "--checkpoint", small_checkpoint_file).wait(PATIENCE) == 0
+    assert program("index", photos, "--index", whole).wait(PATIENCE) == 0
+    assert len(_captions(index)) == 300
     assert _captions(index) == _captions(PhotoIndex(whole))
-    shutil.rmtree(photos)
 
 
 def _captions(index: PhotoIndex) -> dict[str, str]:

@@ -3,7 +3,6 @@
 import os
 import shutil
 import subprocess
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -17,11 +16,10 @@ from captioner.metadata import exiftool as exiftool_module
 from captioner.metadata.record import Record
 from captioner.metadata.sidecars import Sidecars
 from captioner.metadata.xmp import Packet
-from tests.support.command_line import NamedPredictor, Run
+from tests.support.command_line import NamedPredictor, Run, program
 from tests.support.metadata import SCRIPTS, exiftool, properties
 from tests.support.pictures import noise_image, small_photos
 
-ROOT = Path(__file__).parents[3]
 PATIENCE = 400
 HAND = (
     '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#" '
@@ -211,17 +209,6 @@ def test_what_killed_writers_left_is_removed_once_it_is_old(run: Run, folder: Pa
     assert (old.exists(), young.exists(), other.exists()) == (False, True, True)
 
 
-def command(photos: Path, checkpoint: Path, *options: str) -> "subprocess.Popen[bytes]":
-    arguments = ["write", photos, "--checkpoint", checkpoint, "--review", "mark", *options]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        [sys.executable, "-m", "captioner", *map(str, arguments)],
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-
-
 def contents(photos: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in photos.iterdir() if path.suffix != ".partial"}
 
@@ -231,25 +218,25 @@ def contents(photos: Path) -> dict[str, bytes]:
     "options", [(), pytest.param(("--embed",), marks=needs_exiftool)], ids=["sidecars", "embedded"]
 )
 def test_killed_in_the_middle_of_a_thousand_photos_it_loses_and_doubles_nothing(
-    options: tuple[str, ...], tmp_path: Path, small_checkpoint_file: Path
+    options: tuple[str, ...], tmp_path: Path
 ) -> None:
     photos, undisturbed = small_photos(tmp_path / "photos", 1000), tmp_path / "undisturbed"
     shutil.copytree(photos, undisturbed)
-    assert command(undisturbed, small_checkpoint_file, *options).wait(PATIENCE) == 0
-    pictures, whole, changed, moment = contents(photos), contents(undisturbed), set[int](), np.random.default_rng(5)
-    while len(changed) < 3:  # three kills with other progress each
-        program = command(photos, small_checkpoint_file, *options)
-        wanted = max(changed, default=0) + int(moment.integers(50, 250))
-        while _changed(photos, pictures) < wanted and program.poll() is None:
-            time.sleep(0.05)
-        program.kill()
-        program.wait()
-        changed.add(_changed(photos, pictures))
+    assert program("write", undisturbed, *options).wait(PATIENCE) == 0
+    pictures, whole, done, random = contents(photos), contents(undisturbed), 0, np.random.default_rng(5)
+    for _ in range(3):
+        running, wanted = program("write", photos, *options), done + int(random.integers(50, 250))
+        while _changed(photos, pictures) < wanted:
+            assert running.poll() is None
+            time.sleep(0.02)
+        running.kill()
+        running.wait()
+        done = _changed(photos, pictures)
+        assert wanted <= done < 1000
         assert all(data in (whole[name], pictures.get(name)) for name, data in contents(photos).items())
-    assert all(0 < count < 1000 for count in changed)
-    assert command(photos, small_checkpoint_file, *options).wait(PATIENCE) == 0
+    assert program("write", photos, *options).wait(PATIENCE) == 0
     assert contents(photos) == whole
-    assert len(contents(photos)) == (1000 if options else 2000)
+    assert len(whole) == (1000 if options else 2000)
 
 
 def _changed(photos: Path, before: dict[str, bytes]) -> int:
