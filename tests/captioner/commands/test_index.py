@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from captioner.commands import follow
 from captioner.index.database import PhotoIndex
 from captioner.index.follow import Arrivals
 from captioner.metadata.xmp import Packet
@@ -77,7 +76,7 @@ KEPT = Arrivals.ready
 
 
 def follow_until(run: Run, monkeypatch: pytest.MonkeyPatch, clock: Clock, *arguments: object) -> tuple[list[str], str]:
-    monkeypatch.setattr(follow.Arrivals, "ready", lambda self: clock.ready(self))  # noqa: PLW0108 - a function binds
+    monkeypatch.setattr(Arrivals, "ready", lambda self: clock.ready(self))  # noqa: PLW0108 - a function binds
     status, lines, told = run("follow", *arguments, "--settled", "0.3")
     assert status == 130
     return lines, told

@@ -12,7 +12,6 @@ import pytest
 from PIL import Image
 
 from captioner.files import ABANDONED
-from captioner.metadata import exiftool as exiftool_module
 from captioner.metadata.record import Record
 from captioner.metadata.sidecars import Sidecars
 from captioner.metadata.xmp import Packet
@@ -158,7 +157,7 @@ def test_wrong_options(options: list[str], message: str, run: Run, folder: Path,
 def test_without_exiftool_that_is_said_before_any_work(
     run: Run, folder: Path, named: NamedPredictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exiftool_module.shutil, "which", lambda _: None)
+    monkeypatch.setattr("captioner.metadata.exiftool.shutil.which", lambda _: None)
     status, _, told = run("write", folder, "--embed")
     assert (status, named.batches) == (1, [])
     assert "apt-get install libimage-exiftool-perl" in told
