@@ -38,7 +38,7 @@ $(VENV)/dev.installed: requirements-serve.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	touch $@
 
-# Chromium, nginx, promtool, Java and npm, from Debian if they are missing.
+# Chromium, nginx, promtool, Java, npm and exiftool, from Debian if they are missing.
 tools:
 	@.ci/tools
 

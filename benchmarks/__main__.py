@@ -19,6 +19,7 @@ COMMANDS = {
     "service": "load the service with clients, beside the library alone, and then with a burst",
     "capacity": "simulate how much load services bear, and what breaks first, with measured times of the model",
     "training": "count the captions per second that training learns from, and the photos that it encodes",
+    "files": "count the photos per second of write and index, beside the library alone",
     "others": "time ViT-GPT2 and BLIP-base with random weights beside our model, with the library transformers",
     "compare": "measure this checkout against another revision of it, as ratios within one run",
     "gpu": "train, resume and caption on a GPU, compare with the CPU, and time it, within 8 minutes",

@@ -31,3 +31,7 @@ class UnsupportedImageError(ImageError):
 
 class ImageTooLargeError(ImageError):
     """The image has more bytes, pixels or side length than is allowed."""
+
+
+class MetadataError(CaptionerError):
+    """Metadata of a photo that cannot be read or written."""

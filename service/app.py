@@ -23,6 +23,7 @@ from service.web.fetching import Fetcher
 from service.web.forms import MemoryRequest
 from service.web.heatmaps import create_heatmaps
 from service.web.pages import create_pages, create_reference
+from service.web.photos import create_photos
 
 FORM_OVERHEAD = 64 * 1024  # bytes that a form may need around the image: boundaries, part headers, options
 MAX_FORM_PARTS = 32  # twice as many as there are parameters
@@ -90,6 +91,8 @@ def create_app(
     app.register_blueprint(create_heatmaps(pipeline, fetcher, settings))
     for adapter in create_adapters(pipeline, engine, fetcher, settings):
         app.register_blueprint(adapter)
+    if settings.photo_index is not None:
+        app.register_blueprint(create_photos(settings.photo_index))
     app.register_blueprint(create_reference(settings))
     app.register_blueprint(create_pages(settings))
     app.after_request(_add_headers)

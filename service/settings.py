@@ -133,6 +133,9 @@ class Settings:
     url_seconds: Annotated[int, Range(1, 600)] = field(
         default=5, metadata=_row("most seconds that fetching a photo may take")
     )
+    photo_index: Path | None = field(
+        default=None, metadata=_row("index whose photos may be found and seen, of captioner index; none is off", Path)
+    )
 
     def __post_init__(self) -> None:
         if not self.host:

@@ -17,7 +17,7 @@ ORDER = {
         "errors", "ranges", "malloc", "cpus", "devices", "files", "types", "registry", "config", "formats", "images",
         "decoding", "tokenizers", "calibration", "header", "cells", "stack", "attention", "encoders", "decoders",
         "model", "quantization", "runtimes", "checkpoint", "runtimes.export", "answers", "loading", "predictor", "bulk",
-        "heatmap", "activations", "commands", "__main__",
+        "metadata", "alt", "index", "heatmap", "activations", "commands", "__main__",
     ),
     "service": (
         "prefix", "keys", "concurrency", "errors", "settings", "observability", "inference", "buffering", "web", "app",

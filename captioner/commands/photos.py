@@ -15,6 +15,7 @@ from captioner.errors import CaptionerError, ImageError, OptionError, Unsupporte
 from captioner.images import DEFAULT_LIMITS, SUFFIXES, read_image
 
 BATCH_SIZE = 8
+SIDECAR = ".xmp"  # how the names of files beside photos end that hold their metadata
 HEAD_BYTES = 1024  # of a file, which show whether it is a picture
 STANDARD_INPUT = "-"
 
@@ -42,6 +43,17 @@ class Source:
 
     def __str__(self) -> str:
         return self.text
+
+    @property
+    def file(self) -> Path:
+        """Its file.
+
+        Raises:
+            OptionError: If it is standard input.
+        """
+        if self.path is None:
+            raise OptionError("- is standard input; name a file")
+        return self.path
 
 
 @dataclass(frozen=True)
@@ -94,7 +106,7 @@ def _photos_of(folder: Path, *, recursive: bool) -> tuple[list[Source], bool]:
         for path in (path for path in files if path.is_file()):
             if _is_photo(path):
                 photos.append(Source(str(path), path, str(path.relative_to(folder))))
-            else:
+            elif path.suffix.lower() != SIDECAR:
                 skipped += 1
     for error in unreadable:
         complain(f"{shown(error.filename)}: {error.strerror}")
@@ -104,8 +116,8 @@ def _photos_of(folder: Path, *, recursive: bool) -> tuple[list[Source], bool]:
 
 def _is_photo(path: Path) -> bool:
     """Tell by its name or its first bytes whether a file is worth an attempt to read it as a photo."""
-    if path.suffix.lower() in SUFFIXES:
-        return True
+    if path.suffix.lower() in (*SUFFIXES, SIDECAR):
+        return path.suffix.lower() != SIDECAR
     try:
         with path.open("rb") as file:
             head = file.read(HEAD_BYTES)

@@ -53,6 +53,35 @@ export function requestAnswers(photo, question, signal) {
   return request("v1/answers", photo, { question }, signal);
 }
 
+/**
+ * Ask the service for photos of its index.
+ *
+ * @param {string} words What to look for.
+ * @param {number} limit How many at most.
+ * @param {AbortSignal} signal Aborts the request; the promise then rejects with an AbortError.
+ * @returns {Promise<object>} The answer of GET /v1/photos.
+ */
+export async function requestPhotos(words, limit, signal) {
+  return (await read(`v1/photos?${new URLSearchParams({ q: words, limit })}`, signal)).json();
+}
+
+/** Ask the service for a small picture of a photo of its index. */
+export async function requestThumbnail(id, signal) {
+  return (await read(`v1/photos/${id}/thumbnail`, signal)).blob();
+}
+
+async function read(address, signal) {
+  if (credential.isWanted) throw new Problem("locked");
+  const { key } = credential;
+  const response = await attempt(address, { headers: headersFor(key), signal });
+  if (response.status === LOCKED) {
+    if (credential.key === key) credential.refuse();
+    return read(address, signal);
+  }
+  if (!response.ok) throw await readProblem(response);
+  return response;
+}
+
 /** Ask the service whether it accepts a key. Where it does not answer, what is asked with the key will tell why. */
 export async function isAccepted(key) {
   const headers = headersFor(key);
@@ -79,10 +108,14 @@ async function send(address, photo, fields, signal) {
   const form = new FormData();
   form.append("image", photo, "photo");
   for (const [name, value] of Object.entries(fields)) form.append(name, value);
+  return attempt(address, { method: "POST", body: form, headers: headersFor(credential.key), signal });
+}
+
+async function attempt(address, options) {
   try {
-    return await fetch(new URL(address, ROOT), { method: "POST", body: form, headers: headersFor(credential.key), signal });
+    return await fetch(new URL(address, ROOT), options);
   } catch (error) {
-    if (signal.aborted) throw error;
+    if (options.signal.aborted) throw error;
     throw new Problem(navigator.onLine ? "unreachable" : "offline");
   }
 }

@@ -12,13 +12,14 @@ import { OptionsPanel } from "./options.js";
 import { Problem } from "./problem.js";
 import { Result } from "./result.js";
 import { copyText, saveAnswers, savePicture } from "./saving.js";
+import { Search } from "./search.js";
 import { SentenceForm } from "./sentence.js";
 import { Stage } from "./stage.js";
 import { Strip } from "./strip.js";
 
 const part = (id) => document.getElementById(id);
 
-let waiting = null; // the form that the visitor sent and that waits for a key
+let locked = null; // the form whose sending the service wants a key for
 let trouble = null; // a problem of no photo: there was none, or the visitor's sentence met it
 
 const album = new Album(() => show());
@@ -36,6 +37,7 @@ const lock = new Lock(part, () => askAgain());
 const sentence = new SentenceForm(part("sentence-form"), (text) => send(sentence, score, text));
 const question = new SentenceForm(part("question-form"), (text) => send(question, ask, text));
 const options = new OptionsPanel(part("options"), () => captionAgain());
+const search = part("search") && new Search(part("search"), (problem) => wantKey(problem, search.form));
 
 function show() {
   stage.show(album.current);
@@ -86,12 +88,12 @@ function tryAgain() {
 
 /** Ask with the key for what was refused without it. */
 function askAgain() {
-  const form = trouble?.kind === "locked" ? waiting : null;
+  const form = trouble?.kind === "locked" ? locked : null;
   trouble = null;
   for (const photo of album.locked) caption(photo, options.fields);
   show();
-  part("caption").focus(); // the form that had the focus is gone
-  form?.send();
+  (form?.querySelector("input") ?? part("caption")).focus(); // the form that had the focus is gone
+  form?.requestSubmit();
 }
 
 /** Send what the visitor wrote in a form, by `request`, and explain there what goes wrong. */
@@ -106,14 +108,14 @@ async function send(form, request, text) {
     form.showProblem("");
     part("whose").scrollIntoView({ block: "nearest" });
   } catch (error) {
-    if (error.kind === "locked") wantKey(error, form);
+    if (error.kind === "locked") wantKey(error, form.form);
     else if (error.name !== "AbortError") explain(Problem.of(error), false);
   }
 }
 
 function wantKey(problem, form) {
   trouble = problem;
-  waiting = form;
+  locked = form;
   showProblem();
 }
 
@@ -127,6 +129,7 @@ listenForPhotos(document, receive);
 listenForKeys(result, part);
 offerLanguages(() => {
   options.update();
+  search?.update();
   show();
 });
 new Camera(part, (photo) => receive(Promise.resolve([photo])));

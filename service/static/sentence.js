@@ -18,11 +18,6 @@ export class SentenceForm {
     });
   }
 
-  /** Hand over what is written, as if it were sent again. */
-  send() {
-    this.form.requestSubmit();
-  }
-
   /** Say what is wrong; an empty text says nothing. */
   showProblem(text) {
     this.problem.textContent = text;

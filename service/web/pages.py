@@ -13,6 +13,7 @@ from service.settings import Settings
 from service.web.openapi import create_document
 from service.web.openapi.document import servers
 from service.web.parameters import MAX_BEGINNING, MAX_TEXT
+from service.web.photos import MAX_QUERY
 
 LANGUAGES = {"en": "English", "ko": "한국어"}  # each named in itself, the one for all others first
 SAMPLES = {  # width and height in pixels
@@ -39,6 +40,7 @@ def create_pages(settings: Settings) -> Blueprint:
         "most_length": MAX_LENGTH,
         "max_beginning": MAX_BEGINNING,
         "max_text": MAX_TEXT,
+        "max_query": MAX_QUERY if settings.photo_index is not None else 0,
     }
 
     @pages.get("/")

@@ -1,6 +1,7 @@
 """Every command of ``python -m benchmarks`` runs, on a tiny model and tiny counts; no test asks how fast."""
 
 import json
+import shutil
 import subprocess
 import zipfile
 from argparse import Namespace
@@ -139,6 +140,15 @@ def test_capacity_refuses_what_makes_no_sense(words: list[str], capsys: pytest.C
     except SystemExit as error:
         assert error.code == 2  # noqa: PT017 - the parser ends so
     assert words[0] in capsys.readouterr().err
+
+
+@pytest.mark.skipif(shutil.which("exiftool") is None, reason="needs exiftool on the PATH")
+def test_files(small_checkpoint_file: Path, tmp_path: Path) -> None:
+    found = measured(tmp_path, "files", "--checkpoint", small_checkpoint_file, "--count", 3, "--rounds", 1)
+    kinds = ["write, sidecars", "write, embedded", "index", "write, done before", "index, done before"]
+    assert [row["what"] for row in found["rows"]] == ["library", *kinds]
+    assert found["rows"][0]["of_library"] == 1
+    assert all(row["photos_per_second"] * row["median_ms"] == pytest.approx(1000) for row in found["rows"])
 
 
 def test_start(small_checkpoint_file: Path, tmp_path: Path) -> None:

@@ -1,6 +1,10 @@
 """What tests of the command line need: a predictor that is quick and easy to foresee."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +12,10 @@ import numpy as np
 from PIL import Image
 
 from captioner.decoding import DecodingOptions
+from captioner.predictor import ModelInfo
 from captioner.types import Caption, Word
 
+ROOT = Path(__file__).parents[2]
 Outcome = tuple[int, list[str], str]  # exit status, lines of the output, what was complained of
 Run = Callable[..., Outcome]
 
@@ -41,3 +47,44 @@ class FakePredictor:
     def _caption(self, width: int, rank: int, activations: Any) -> Caption:
         words = (Word("width", -0.5), Word(str(width), -1.0 - rank))
         return Caption(f"width {width}", words, -2.0 - rank, self.attention, finished=True, activations=activations)
+
+
+class NamedPredictor(FakePredictor):
+    """A model with a version, which is unsure of narrow pictures and may say anything."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.info = ModelInfo("fake", "1", "a" * 64)
+        self.text = ""
+
+    def captions(
+        self, images: Sequence[Image.Image], options: DecodingOptions, *, activations: bool = False
+    ) -> list[list[Caption]]:
+        found = super().captions(images, options, activations=activations)
+        return [
+            [self._sure(one, image.width) for one in captions] for image, captions in zip(images, found, strict=True)
+        ]
+
+    def _sure(self, caption: Caption, width: int) -> Caption:
+        text = self.text or f"v{self.info.version} {caption.text}"
+        return replace(caption, text=text, confidence=width / 100, needs_review=width < 15)
+
+
+NAMED = """
+import sys
+from captioner.__main__ import main
+from captioner.predictor import CaptionPredictor
+from tests.support.command_line import NamedPredictor
+CaptionPredictor.from_checkpoint = NamedPredictor().from_checkpoint
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def program(*arguments: object) -> "subprocess.Popen[bytes]":
+    """Begin the command line in a process of its own, with a :class:`NamedPredictor` as its model."""
+    return subprocess.Popen(
+        [sys.executable, "-c", NAMED, *map(str, arguments)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )

@@ -10,6 +10,8 @@ from service.web.openapi import language_models
 from service.web.openapi.adapters import adapter_paths
 from service.web.openapi.language_models import language_model_paths
 from service.web.openapi.operations import JSON_MIME, MIME, get, json_answer, post, taken
+from service.web.openapi.photos import TAG as PHOTOS
+from service.web.openapi.photos import photo_paths
 from service.web.openapi.schemas import SCHEMAS, one
 from service.web.parameters import CAPTIONS, HEATMAPS, NUM_ANSWERS, QUESTIONS, SCORES
 
@@ -39,6 +41,9 @@ def create_document(settings: Settings) -> dict[str, Any]:
         "paths": _native_paths(settings) | _health_paths() | adapter_paths(settings) | language_model_paths(settings),
         "components": {"schemas": SCHEMAS | language_models.SCHEMAS},
     }
+    if settings.photo_index is not None:
+        document["tags"].append({"name": PHOTOS})
+        document["paths"] |= photo_paths()
     if settings.api_keys is not None:
         document["components"]["securitySchemes"] = KEYS
         document["security"] = [{name: []} for name in KEYS]

@@ -6,13 +6,20 @@ from PIL import Image
 from captioner.__main__ import main
 from captioner.checkpoint import Checkpoint
 from captioner.predictor import CaptionPredictor
-from tests.support.command_line import FakePredictor, Outcome, Run
+from tests.support.command_line import FakePredictor, NamedPredictor, Outcome, Run
 from tests.support.pictures import noise_image
 
 
 @pytest.fixture
 def predictor(monkeypatch: pytest.MonkeyPatch) -> FakePredictor:
     fake = FakePredictor()
+    monkeypatch.setattr(CaptionPredictor, "from_checkpoint", fake.from_checkpoint)
+    return fake
+
+
+@pytest.fixture
+def named(monkeypatch: pytest.MonkeyPatch) -> NamedPredictor:
+    fake = NamedPredictor()
     monkeypatch.setattr(CaptionPredictor, "from_checkpoint", fake.from_checkpoint)
     return fake
 
