@@ -68,7 +68,8 @@ def _weights(caption: Caption) -> Sequence[list[float] | None]:
     """Return the attention of each word; all of them are rounded at once, since one by one cost as much as the JSON."""
     if caption.attention is None:
         return [None] * len(caption.words)
-    rounded: list[list[float]] = _rounded(caption.attention.reshape(len(caption.attention), -1), DECIMALS)
+    words, rows, cols = caption.attention.shape  # of no words, too, which "-1" in their place would not bear
+    rounded: list[list[float]] = _rounded(caption.attention.reshape(words, rows * cols), DECIMALS)
     return rounded
 
 
