@@ -189,7 +189,7 @@ class TestApplications:
 
     def test_altbot_by_its_provider_vllm(self, web: FlaskClient, photo: MakePhoto) -> None:
         body = {"model": "any", "messages": chat(data_uri(photo(7)))}
-        del body["messages"][0]["content"][1]["image_url"]["detail"]  # type: ignore[index]
+        del body["messages"][0]["content"][1]["image_url"]["detail"]
         assert self.said(web, body) == CAPTION
 
     def test_immich_analyze_by_its_interface_llamacpp(self, web: FlaskClient, photo: MakePhoto) -> None:
@@ -282,7 +282,8 @@ class TestErrors:
 
     @pytest.mark.parametrize("name", OPTIONS)
     def test_values_that_do_not_fit(self, app: Flask, photo: MakePhoto, name: str) -> None:
-        for value in ("x", True, [], {}, 1e300, 2**70):
+        values: tuple[Any, ...] = ("x", True, [], {}, 1e300, 2**70)
+        for value in values:
             body = {"messages": chat(data_uri(photo())), name: value}
             response = app.test_client().post("/v1/chat/completions", json=body)
             assert (response.status_code, response.get_json()["error"]["code"]) == (422, "option"), value
