@@ -66,7 +66,7 @@ class TestItsClient:
     def test_generates_from_an_image(self, client: ollama.Client, photo: MakePhoto, tmp_path: Path, way: str) -> None:
         file = tmp_path / "photo.png"
         file.write_bytes(photo(7))
-        image = {"bytes": photo(7), "path": file, "text": str(file), "base64": base64_of(photo(7))}[way]
+        image: Any = {"bytes": photo(7), "path": file, "text": str(file), "base64": base64_of(photo(7))}[way]
         answer = client.generate(model="llava", prompt="Describe this.", images=[image])
         assert (answer.response, answer.done, answer.done_reason) == ("a photo of red 7", True, "stop")
         assert answer.model == NAME
@@ -78,7 +78,7 @@ class TestItsClient:
         assert (parts[-1].done_reason, parts[-1].eval_count) == ("stop", 5)
 
     @pytest.mark.parametrize("stream", [False, True])
-    def test_chats(self, client: ollama.Client, photo: MakePhoto, stream: bool) -> None:
+    def test_chats(self, client: Any, photo: MakePhoto, stream: bool) -> None:
         messages = [
             {"role": "system", "content": "You describe images."},
             {"role": "user", "content": "And this?", "images": [photo(1)]},
@@ -87,7 +87,7 @@ class TestItsClient:
             {"role": "assistant", "content": "a photo of red 2"},
             {"role": "user", "content": "Once more, please."},
         ]
-        found = client.chat(model=NAME, messages=messages, stream=stream)
+        found: Any = client.chat(model=NAME, messages=messages, stream=stream)
         parts: list[Any] = list(found) if stream else [found]
         assert "".join(part.message.content for part in parts) == "a photo of red 2"
         assert {part.message.role for part in parts} == {"assistant"}
