@@ -61,7 +61,10 @@ export class Comparison {
 /** Return a text of the page's language as nodes, what stays English in it marked so. */
 function mixed(key, english, values = {}) {
   const places = Object.fromEntries(Object.keys(english).map((name) => [name, `\n${name}\n`]));
-  return t(key, { ...values, ...places })
-    .split("\n")
-    .map((piece, index) => (index % 2 ? Object.assign(document.createElement("span"), { lang: "en", textContent: english[piece] }) : piece));
+  const pieces = t(key, { ...values, ...places }).split("\n");
+  return pieces.map((piece, index) => (index % 2 ? inEnglish(english[piece]) : piece));
+}
+
+function inEnglish(text) {
+  return Object.assign(document.createElement("span"), { lang: "en", textContent: text });
 }
