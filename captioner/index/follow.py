@@ -109,7 +109,7 @@ def _observer(hear: Callable[[Any], None], root: Path) -> Any:
             "a folder is followed by watchdog, which is not installed; pip install 'captioner[follow]' installs it"
         ) from None
     handler = FileSystemEventHandler()
-    handler.on_any_event = hear  # type: ignore[method-assign]
+    handler.on_any_event = hear
     observer = Observer()
     observer.schedule(handler, str(root), recursive=True)
     return observer

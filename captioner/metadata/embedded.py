@@ -8,7 +8,7 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image, IptcImagePlugin, UnidentifiedImageError
+from PIL import Image, ImageFile, IptcImagePlugin, UnidentifiedImageError
 
 from captioner.metadata.record import Found
 from captioner.metadata.xmp import Packet
@@ -86,7 +86,7 @@ def read_embedded(path: Path) -> Embedded:
             return Embedded()
 
 
-def _embedded(image: Image.Image) -> Embedded:
+def _embedded(image: ImageFile.ImageFile) -> Embedded:
     xmp, iptc = image.info.get("xmp"), _iptc(image)
     return Embedded(
         "JPEG" if image.format == "MPO" else image.format or "",
@@ -105,7 +105,7 @@ def _exif(image: Image.Image) -> str:
     return _decoded(value.encode("latin-1", "replace")) if isinstance(value, str) else ""  # read as Latin-1 by Pillow
 
 
-def _iptc(image: Image.Image) -> dict[tuple[int, int], object] | None:
+def _iptc(image: ImageFile.ImageFile) -> dict[tuple[int, int], object] | None:
     if image.format not in ("JPEG", "MPO"):
         return None
     try:

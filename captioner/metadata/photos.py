@@ -113,7 +113,7 @@ def _fields(before: Embedded) -> dict[str, str]:
 
 def _replaced(before: Embedded, old: Record | None) -> dict[str, str]:
     """Return what a caption takes the place of beside XMP: a person's words, now or before an older caption."""
-    replaced = {}
+    replaced: dict[str, str] = {}
     for place, text in _fields(before).items():
         if old is not None and text == old.text:
             replaced |= {place: old.replaced[place]} if place in old.replaced else {}

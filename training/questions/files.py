@@ -61,7 +61,7 @@ def write_questions(
     head = {"info": {"description": "Questions made from captions"}, "data_type": "captions", "data_subtype": subtype}
     used = {one.image_id for one in asked}
     photos = [
-        {"id": image.image_id, "file_name": image.path.relative_to(folder).as_posix()}
+        {"id": image.image_id, "file_name": _file_name(image, folder)}
         for image in images
         if image.image_id in used
     ]
@@ -73,6 +73,11 @@ def write_questions(
     task = {"task_type": "Open-Ended", "questions": questions, "images": photos}
     write_whole(paths[0], json.dumps({**head, **task}) + "\n")
     write_whole(paths[1], json.dumps({**head, "annotations": annotations}) + "\n")
+
+
+def _file_name(image: CaptionedImage, folder: Path) -> str:
+    path = image.path
+    return path.relative_to(folder).as_posix() if isinstance(path, Path) else path.member
 
 
 def _annotation(asked: Asked) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from captioner.runtimes.export import export_checkpoint
 from captioner.runtimes.graphs import EXACT, IntegerMatrices
 from captioner.runtimes.onnx import BLOCK, OnnxRuntime, in_blocks
 from captioner.runtimes.padding import fold_padding
-from captioner.runtimes.tracing import _export, _means
+from captioner.runtimes.tracing import _means, export_graph
 from captioner.tokenizers import CharacterTokenizer, Tokenizer, WordTokenizer
 from captioner.types import Caption
 from tests.conftest import WORDS
@@ -209,7 +209,7 @@ def test_a_batch_of_integers_gives_what_each_picture_gives_alone(integers: Path,
 def test_the_likeliest_words_are_scored_exactly() -> None:
     torch.manual_seed(0)
     layer, told = nn.Linear(40, 300), torch.randn(6, 40)
-    model = _export(nn.Sequential(layer, nn.LogSoftmax(dim=1)), [told], ["told"], ["log_probs"])
+    model = export_graph(nn.Sequential(layer, nn.LogSoftmax(dim=1)), [told], ["told"], ["log_probs"])
     IntegerMatrices(model, ["0.weight"]).apply()
     integers, steps = in_blocks(layer.weight.detach().numpy())
     for one in model.graph.initializer:
@@ -257,7 +257,7 @@ def test_convolutions_take_over_padding() -> None:
         nn.Sequential(*layers, nn.ReLU(), nn.ZeroPad2d(1), nn.MaxPool2d(2)).eval(),
         torch.randn(1, 2, 9, 8),
     )
-    model = _export(network, [pixels], ["pixels"], ["maps"])
+    model = export_graph(network, [pixels], ["pixels"], ["maps"])
     fold_padding(model)
     assert [node.op_type for node in model.graph.node].count("Pad") == 1  # that of the pool
     session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
