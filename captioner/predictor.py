@@ -213,6 +213,10 @@ class CaptionPredictor:
         captions = [[self._caption(one, features, words)] for one, words in zip(scored, pieces, strict=True)]
         return [only for (only,) in (self._with_activations(captions, found, memory) if activations else captions)]
 
+    def understands(self, question: str) -> bool:
+        """Whether the predictor answers questions (see :meth:`load_answers`), and knows all words of this one."""
+        return self.answering is not None and self.answering.understands(question)
+
     def answers(self, images: Sequence[Image.Image], questions: Sequence[str], count: int = 5) -> list[Answers]:
         """Answer one question about each image.
 

@@ -95,6 +95,10 @@ class Answering:
                 )
         return found
 
+    def understands(self, text: str) -> bool:
+        """Whether a question's words are all known, and neither none nor too many."""
+        return 1 <= len(self.description.tokenizer.encode(text)) <= MAX_QUESTION and not self._unknown(text)
+
     def answer(self, features: Features[Any], texts: Sequence[str], count: int = 5) -> list[Answers]:
         """Answer one question about each of B photos.
 

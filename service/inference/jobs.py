@@ -106,6 +106,11 @@ class Model:
         """What results say of the model."""
         return ModelIdentity(self.name, self.version, self.sha256)
 
+    def understands(self, question: str) -> bool:
+        """Whether the model answers questions, and knows all words of this one."""
+        knows: Callable[[str], bool] | None = getattr(self.predictor, "understands", None)
+        return knows is not None and knows(question)
+
     def prepare(self, image: Image) -> Image:
         """Return an upright image as the model is shown it: made small by a predictor that has ``prepare``."""
         prepare: Callable[[Image], Image] | None = getattr(self.predictor, "prepare", None)

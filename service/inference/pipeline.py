@@ -32,6 +32,14 @@ class CaptionPipeline:
         self._cache = ResultCache(settings.cache_bytes, settings.cache_entries)
         self._most_places = settings.max_waiting
 
+    def understands(self, question: str) -> bool:
+        """Whether today's model can answer a question about photos.
+
+        Raises:
+            TemporaryError: If there is no model yet.
+        """
+        return self._engine.choose_model().understands(question)
+
     def caption(self, photo: bytes, task: Task) -> Result:
         """Do a task on one photo.
 

@@ -77,11 +77,15 @@ class FakePredictor:
             for question, found, strange in zip(questions, choices, unknown, strict=True)
         ]
 
+    def understands(self, question: str) -> bool:
+        return STRANGE not in question
+
 
 class MutePredictor(FakePredictor):
     """A model that answers no questions."""
 
     answers = None  # type: ignore[assignment]
+    understands = None  # type: ignore[assignment]
 
 
 class BlindPredictor(FakePredictor):

@@ -61,9 +61,7 @@ def write_questions(
     head = {"info": {"description": "Questions made from captions"}, "data_type": "captions", "data_subtype": subtype}
     used = {one.image_id for one in asked}
     photos = [
-        {"id": image.image_id, "file_name": _file_name(image, folder)}
-        for image in images
-        if image.image_id in used
+        {"id": image.image_id, "file_name": _file_name(image, folder)} for image in images if image.image_id in used
     ]
     questions, annotations = [], []
     for number, one in enumerate(asked):

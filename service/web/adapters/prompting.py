@@ -10,7 +10,7 @@ from captioner.errors import OptionError
 from captioner.header import SHIPPED
 from captioner.types import Caption
 from service.errors import BadUploadError
-from service.inference.jobs import Captioning, ModelIdentity, Result, Seconds
+from service.inference.jobs import Asking, Captioning, ModelIdentity, Result, Seconds
 from service.inference.pipeline import CaptionPipeline
 from service.settings import Settings
 from service.web.parameters import Allowance, Kind, allowed_options, decimal_number, read_values, whole_number
@@ -32,6 +32,7 @@ TOP_P = decimal_number(0, 1, f"{DRAWS}: draw from the fewest likeliest words who
 SEED = whole_number(
     MIN_INTEGER, MAX_SEED, f"{DRAWS}: the same seed draws the same caption again; below 0 it is drawn anew"
 )
+QUESTION = re.compile(r"(?i)(how many|what colou?r|where)\b.*\?")  # on a single line
 FEWER = "most words of a caption, where these are fewer than the service's own limit"
 
 
@@ -40,7 +41,7 @@ class Prompt:
     """What is asked.
 
     Attributes:
-        text: The words; whoever could answer a question about a photo would find it here.
+        text: The words.
         photos: The bytes of each photo that it is about.
     """
 
@@ -89,7 +90,7 @@ class Answer:
 
 
 def answer_prompt(pipeline: CaptionPipeline, prompt: Prompt, options: DecodingOptions) -> Answer:
-    """Have the photos of a prompt captioned; it raises what :meth:`CaptionPipeline.caption` does.
+    """Have the photos of a prompt captioned, or its question answered; it raises what :meth:`CaptionPipeline.caption` does.
 
     Args:
         pipeline: The way of photos through the model.
@@ -100,8 +101,8 @@ def answer_prompt(pipeline: CaptionPipeline, prompt: Prompt, options: DecodingOp
         BadUploadError: If there is no photo.
     """
     if not prompt.photos:
-        raise BadUploadError("there is no image in the request; this model describes images, and answers nothing else")
-    task = Captioning(options)  # whatever the words: what they ask for would become another task here, and only here
+        raise BadUploadError("there is no image in the request; this model says what is in images, and nothing else")
+    task = _task(pipeline, prompt, options)
     if len(prompt.photos) == 1:
         results = [pipeline.caption(prompt.photos[0], task)]
     else:
@@ -109,7 +110,16 @@ def answer_prompt(pipeline: CaptionPipeline, prompt: Prompt, options: DecodingOp
     seconds = Seconds(
         sum(result.seconds.decode for result in results), max(result.seconds.inference for result in results)
     )
-    return Answer(results[0].model, [_choice(captions) for captions in _ranks(results)], seconds)
+    return Answer(results[0].model, _choices(results), seconds)
+
+
+def _task(pipeline: CaptionPipeline, prompt: Prompt, options: DecodingOptions) -> Captioning | Asking:
+    """Return what to do: answer a question that is none for a caption, if all its words are known, and else caption.
+
+    "What is this?" and the like, which many applications ask for a caption, get one.
+    """
+    asks = QUESTION.fullmatch(prompt.text.strip()) and options.num_captions == 1
+    return Asking(prompt.text.strip(), 1) if asks and pipeline.understands(prompt.text) else Captioning(options)
 
 
 def _done(result: Result | Exception) -> Result:
@@ -119,9 +129,12 @@ def _done(result: Result | Exception) -> Result:
     return result
 
 
-def _ranks(results: Sequence[Result]) -> list[tuple[Caption, ...]]:
-    """Return the best captions of all photos, the second best of all, and so on."""
-    return list(zip(*(result.captions for result in results), strict=True))
+def _choices(results: Sequence[Result]) -> list[Choice]:
+    """Return the best captions of all photos, the second best of all, and so on; or the answers to a question."""
+    if not results[0].captions:
+        texts = [result.answers.answers[0].text for result in results]
+        return [Choice("\n".join(texts), sum(len(text.split()) for text in texts), finished=True)]
+    return [_choice(captions) for captions in zip(*(result.captions for result in results), strict=True)]
 
 
 def _choice(captions: Sequence[Caption]) -> Choice:

@@ -209,6 +209,7 @@ def test_what_cannot_be_answered_is_told(
     predictor = CaptionPredictor.from_checkpoint(small_checkpoint_file)
     with pytest.raises(OptionError, match="this model answers no questions"):
         predictor.answers(pictures[:1], ["what is this?"])
+    assert not predictor.understands("how many dogs?")
     predictor.load_answers(answers_file, small_checkpoint_file)
     with pytest.raises(OptionError, match="has 0 words; it must have between 1 and 30"):
         predictor.answers(pictures[:1], ["?"])
@@ -218,6 +219,8 @@ def test_what_cannot_be_answered_is_told(
         predictor.answers(pictures[:1], ["dogs"], 21)
     [found] = predictor.answers(pictures[:1], ["how many blorf dogs"])
     assert found.unknown == ("blorf",)
+    assert predictor.understands("how many dogs?")
+    assert not any(map(predictor.understands, ("how many blorf dogs", "?", "dogs " * 31)))
 
 
 def test_the_command(

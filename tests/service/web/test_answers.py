@@ -1,5 +1,6 @@
 """POST /v1/answers: a question about a photo, the answers to it, and where the network looked."""
 
+import base64
 import io
 from collections.abc import Callable
 
@@ -77,3 +78,39 @@ def test_answers_are_kept_by_photo_and_question(photo: MakePhoto) -> None:
     captions = client.post("/v1/captions", data=photo(7)).get_json()
     assert "cached" not in captions
     assert captions["captions"][0]["text"] == "a photo of red 7"
+
+
+def said_to_prompt(client: FlaskClient, photo: bytes, prompt: str) -> tuple[str, str]:
+    """Return what is answered in the words of Ollama and of OpenAI."""
+    image = base64.b64encode(photo).decode()
+    ours = client.post("/api/generate", json={"prompt": prompt, "images": [image], "stream": False})
+    parts = [{"type": "text", "text": prompt}, {"type": "image_url", "image_url": {"url": f"data:;base64,{image}"}}]
+    theirs = client.post("/v1/chat/completions", json={"messages": [{"role": "user", "content": parts}]})
+    assert (ours.status_code, theirs.status_code) == (200, 200)
+    return ours.get_json()["response"], theirs.get_json()["choices"][0]["message"]["content"]
+
+
+@pytest.mark.parametrize("prompt", [QUESTION, " What color is the dog? ", "where is the man?"])
+def test_a_prompt_that_is_a_question_is_answered(asked: FlaskClient, photo: MakePhoto, prompt: str) -> None:
+    assert said_to_prompt(asked, photo(7), prompt) == ("7", "7")
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "What is in this image?",
+        "how many dogs are there",
+        f"how many {STRANGE}?",
+        f"Describe it.\n{QUESTION}",
+        "However?",
+    ],
+)
+def test_any_other_prompt_gets_a_caption(asked: FlaskClient, photo: MakePhoto, prompt: str) -> None:
+    ours, theirs = said_to_prompt(asked, photo(7), prompt)
+    assert ours == theirs
+    assert ours.startswith("a photo of red")
+
+
+def test_a_prompt_gets_a_caption_where_no_question_can_be_answered(photo: MakePhoto) -> None:
+    ours, _ = said_to_prompt(create_app(MutePredictor()).test_client(), photo(7), QUESTION)
+    assert ours.startswith("a photo of red")
