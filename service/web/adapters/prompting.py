@@ -90,7 +90,7 @@ class Answer:
 
 
 def answer_prompt(pipeline: CaptionPipeline, prompt: Prompt, options: DecodingOptions) -> Answer:
-    """Have the photos of a prompt captioned, or its question answered; it raises what :meth:`CaptionPipeline.caption` does.
+    """Have a prompt's photos captioned, or its question answered; raises what :meth:`CaptionPipeline.caption` does.
 
     Args:
         pipeline: The way of photos through the model.
