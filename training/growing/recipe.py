@@ -20,7 +20,7 @@ class GrowTraining(RunRecipe):
         epochs: Stretches after each of which the model is looked at.
         epoch_steps: Steps of each.
         learning_rate: The peak of the decoder's learning rate.
-        word_rate: That of the rows that words have of their own, of which new words have nothing but chance.
+        word_rate: That of the rows that new words have of their own, in which there is nothing but chance.
         images_per_batch: Corrected photos of a step, cropped and coloured anew; as many old ones twice over.
         augmented: Versions of each corrected photo.
         old_photos: Most photos of the old captions that are shown again.
@@ -31,14 +31,14 @@ class GrowTraining(RunRecipe):
 
     weight_decay: Annotated[float, Range(0, 10)] = 0.0
     epochs: Annotated[int, Range(1, 100)] = 3
-    epoch_steps: Annotated[int, Range(1, 10_000)] = 60
-    learning_rate: Annotated[float, Range(0, 1)] = 2e-4
-    word_rate: Annotated[float, Range(0, 1)] = 4e-3
+    epoch_steps: Annotated[int, Range(1, 10_000)] = 20
+    learning_rate: Annotated[float, Range(0, 1)] = 1e-4
+    word_rate: Annotated[float, Range(0, 1)] = 1e-2
     images_per_batch: Annotated[int, Range(1, 1000)] = 8
     augmented: Annotated[int, Range(0, 100)] = 6
     old_photos: Annotated[int, Range(1)] = 1000
     old_captions: Annotated[int, Range(1)] = 1
-    keep: Annotated[float, Range(0, 1000)] = 2.0
+    keep: Annotated[float, Range(0, 1000)] = 5.0
     near: Annotated[float, Range(0, 1000)] = 0.05
 
 

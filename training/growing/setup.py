@@ -94,7 +94,7 @@ def grown_provenance(before: Any, recipe: GrowRecipe, corrections: int, new_word
     """Return where the new model comes from: all that is known of the old one, and what was added."""
     growth = [*before.get("grown", ())]
     version = str(before.get("version", "1"))
-    base = version.removesuffix(f"+{len(growth)}") if growth else version
+    base = version.removesuffix(f".{len(growth)}") if growth else version
     step = {
         "from_sha256": recipe.checkpoint_sha256,
         "corrections": corrections,
@@ -102,7 +102,7 @@ def grown_provenance(before: Any, recipe: GrowRecipe, corrections: int, new_word
         "new_words": list(new_words),
         "commit": commit(),
     }
-    return {**before, "version": f"{base}+{len(growth) + 1}", "grown": [*growth, step]}
+    return {**before, "version": f"{base}.{len(growth) + 1}", "grown": [*growth, step]}
 
 
 def require_same(recipe: GrowRecipe, sha256: str) -> None:
