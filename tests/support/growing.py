@@ -15,6 +15,7 @@ SETTINGS = (
     "training.augmented=1",
     "training.learning_rate=0.01",
     "training.word_rate=0.02",
+    "training.keep=0.5",
     "training.precision=float32",
 )
 FAST = [word for one in SETTINGS for word in ("--set", one)]

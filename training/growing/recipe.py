@@ -36,7 +36,7 @@ class GrowTraining(RunRecipe):
     word_rate: Annotated[float, Range(0, 1)] = 1e-2
     images_per_batch: Annotated[int, Range(1, 1000)] = 8
     augmented: Annotated[int, Range(0, 100)] = 6
-    old_photos: Annotated[int, Range(1)] = 1000
+    old_photos: Annotated[int, Range(1)] = 300
     old_captions: Annotated[int, Range(1)] = 1
     keep: Annotated[float, Range(0, 1000)] = 5.0
     near: Annotated[float, Range(0, 1000)] = 0.05
