@@ -39,7 +39,7 @@ class GrowBench:
     provenance: dict[str, Any]
 
     @property
-    def new_words(self) -> list[str]:
+    def new_words(self) -> Sequence[str]:
         """What the old model did not know."""
         return self.tokenizer.vocabulary[len(self.old.tokenizer.vocabulary) :]
 

@@ -112,7 +112,7 @@ class GrowTask(Task[tuple[Batch, Batch | None]]):
         words = [value for name, value in named if name.endswith(BY_PIECE)]
         others = [value for name, value in named if not name.endswith(BY_PIECE)]
         for value in words:
-            value.register_hook(partial(_of_new_words, known))
+            value.register_hook(partial(_of_new_words, known))  # type: ignore[no-untyped-call]
         decay = self.recipe.training.weight_decay
         return torch.optim.AdamW(
             [{"params": words, "weight_decay": 0.0}, {"params": others, "weight_decay": decay}], lr=0.0

@@ -52,7 +52,8 @@ def test_a_correction_is_kept_and_deleted(client: FlaskClient, folder: Path, pho
     assert (folder / PHOTOS / row["file"]).stat().st_size == row["bytes"]
     gone = client.delete(f"{PATH}/{kept['id']}")
     assert (gone.status_code, gone.data) == (204, b"")
-    assert rows(folder) == list((folder / PHOTOS).iterdir()) == []
+    assert rows(folder) == []
+    assert list((folder / PHOTOS).iterdir()) == []
     again = client.delete(f"{PATH}/{kept['id']}")
     assert (again.status_code, again.get_json()["type"]) == (404, "urn:captioner:problem:unknown-correction")
 
