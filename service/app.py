@@ -6,6 +6,7 @@ from flask import Flask, Response
 from flask.json.provider import DefaultJSONProvider
 
 from service.buffering import refuse_unread
+from service.corrections import CorrectionStore
 from service.errors import register_errors, request_id
 from service.inference.engine import Engine
 from service.inference.jobs import Model, Predictor
@@ -19,6 +20,7 @@ from service.settings import DEFAULT_SETTINGS, Settings
 from service.web.access import control_access
 from service.web.adapters import create_adapters
 from service.web.api import create_api
+from service.web.corrections import create_corrections
 from service.web.fetching import Fetcher
 from service.web.forms import MemoryRequest
 from service.web.heatmaps import create_heatmaps
@@ -89,6 +91,8 @@ def create_app(
     fetcher = Fetcher.from_settings(settings)
     app.register_blueprint(create_api(pipeline, engine, fetcher, settings))
     app.register_blueprint(create_heatmaps(pipeline, fetcher, settings))
+    if store := CorrectionStore.from_settings(settings):
+        app.register_blueprint(create_corrections(pipeline, fetcher, store))
     for adapter in create_adapters(pipeline, engine, fetcher, settings):
         app.register_blueprint(adapter)
     if settings.photo_index is not None:

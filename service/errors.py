@@ -39,6 +39,14 @@ class UnknownModelError(CaptionerError):
     """The request names a model, or a version of it, that is not served."""
 
 
+class UnknownCorrectionError(CaptionerError):
+    """The request names a correction that is not kept."""
+
+
+class CorrectionsFullError(CaptionerError):
+    """As many corrections are kept as the operator allows."""
+
+
 class RateLimitedError(CaptionerError):
     """The client has sent more requests than the operator allows."""
 
@@ -84,6 +92,7 @@ class StuckError(CaptionerError):
 STATUS: dict[type[CaptionerError], int] = {
     BadUploadError: 400,
     UnknownModelError: 404,
+    UnknownCorrectionError: 404,
     ImageTooLargeError: 413,
     UnsupportedImageError: 415,
     UnsupportedEncodingError: 415,
@@ -96,6 +105,7 @@ STATUS: dict[type[CaptionerError], int] = {
     DrainingError: 503,
     DeadlinePassedError: 504,
     StuckError: 500,
+    CorrectionsFullError: 507,
 }
 SAFE_ID = "[A-Za-z0-9._:-]{1,64}"  # what may go into logs and headers as it is
 MEBIBYTE = 2**20

@@ -121,6 +121,15 @@ class Settings:
         default=0, metadata=_row("memory for answers that are kept; 0 keeps none")
     )
     cache_entries: Annotated[int, Range(1, 10**9)] = field(default=1000, metadata=_row("most answers that are kept"))
+    corrections: Path | None = field(
+        default=None, metadata=_row("folder of corrections that people send; none takes none", Path)
+    )
+    corrections_entries: Annotated[int, Range(1, 100_000)] = field(
+        default=10_000, metadata=_row("most corrections that are kept; more are refused")
+    )
+    corrections_bytes: Annotated[int, Range(2**20, 2**40)] = field(
+        default=2**30, metadata=_row("most bytes of their photos")
+    )
     api_keys: Path | None = field(default=None, metadata=_row("file of hashes of the keys; none asks for no key", Path))
     rate_limit: str = field(default="", metadata=_row("such as 60/minute, of each client; empty is no limit", str))
     rate_limit_storage: str = field(default="memory://", metadata=_row("where requests are counted", str))

@@ -20,13 +20,13 @@ ORDER = {
         "metadata", "alt", "index", "heatmap", "activations", "commands", "__main__",
     ),
     "service": (
-        "prefix", "keys", "concurrency", "errors", "settings", "observability", "inference", "buffering", "web", "app",
-        "server", "lifecycle", "__main__",
+        "prefix", "keys", "concurrency", "errors", "settings", "corrections", "observability", "inference", "buffering",
+        "web", "app", "server", "lifecycle", "__main__",
     ),
     "training": (
         "errors", "gradients", "data", "inputs", "evaluation", "data.check", "phase", "recipe_file", "recipe_keys",
-        "recipe", "losses", "language.model", "initial", "runs", "language", "captioning", "concepts", "questions",
-        "answers", "runs.start", "stages", "commands", "__main__",
+        "recipe", "losses", "language.model", "initial", "runs", "language", "captioning", "growing", "concepts",
+        "questions", "answers", "runs.start", "stages", "commands", "__main__",
     ),
 }  # fmt: skip
 FORBIDDEN = {

@@ -19,7 +19,7 @@ from service.web.adapters.hugging_face import NAMES
 from service.web.adapters.openai import chat_completions, responses
 from service.web.adapters.prompting import LIKELIEST
 from service.web.heatmaps import DEFAULTS
-from service.web.parameters import CAPTIONS, DECODING, HEATMAPS, QUESTIONS, SCORES
+from service.web.parameters import CAPTIONS, CORRECTIONS, DECODING, HEATMAPS, QUESTIONS, SCORES
 from training.__main__ import parser as training_parser
 
 ROOT = Path(__file__).parents[1]
@@ -131,6 +131,7 @@ def test_the_http_documentation_names_every_option_with_its_range_and_meaning() 
         ("POST /v1/captions", CAPTIONS),
         ("POST /v1/scores", SCORES),
         ("POST /v1/answers", QUESTIONS),
+        ("POST /v1/corrections", CORRECTIONS),
         ("POST /v1/heatmaps", pictures),
     ):
         documented = {name: (values, meaning) for name, (values, _, meaning) in option_rows(section).items()}

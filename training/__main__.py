@@ -27,6 +27,8 @@ COMMANDS = {
     "caption": "caption a list of photos without references, as COCO's evaluation server takes it",
     "join": "join models that were trained apart to an ensemble",
     "average": "take the mean of the weights of checkpoints of the same model, a model soup",
+    "grow": "let a model learn from the corrections that a service keeps, new words too, and keep its score; "
+    "Ctrl-C stops it, the same command goes on",
     "quantize": "store the matrices of a model in 8 bits, which makes its file smaller",
     "calibrate": "fit confidences of words and captions, and say how far they hold on other photos",
     "sample": "let a language model write",

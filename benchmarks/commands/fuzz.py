@@ -25,7 +25,7 @@ from benchmarks.service.hostile import PATHS, Shot, request_bytes, shot
 from benchmarks.service.program import serving
 
 EPILOG = __doc__
-ALLOWED_5XX = {"503", "504"}  # busy, too late
+ALLOWED_5XX = {"503", "504", "507"}  # busy, too late, full
 IMPROPER_5XX = {"501", "505"}  # what the web server rightly says of a request that is no proper HTTP
 
 

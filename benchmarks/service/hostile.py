@@ -18,6 +18,7 @@ from benchmarks.service import prompts
 from benchmarks.service.prompts import odd_prompt
 
 PATHS = ("/", "/v1/captions", "/v1/scores", "/livez", "/readyz", "/metrics", "/openapi.json", "/static/page.js")
+CORRECTIONS = "/v1/corrections"  # which not every service takes
 UPLOADS = ("/v1/captions?beam_size=1&max_length=3", "/v1/scores?text=a+dog")
 NAMES = ("flickr8k", "captioner", "fake", "1")  # to put in place of a path's variables
 TAKING = ("/captions", "/hf", "/infer", "/heatmaps", *prompts.PATHS)  # photos in base64
@@ -208,11 +209,11 @@ def chunked(random: Random, body: bytes) -> bytes:
     return b"".join(pieces) + b"0\r\n\r\n"
 
 
-def shoot_file(random: Random, paths: Sequence[str]) -> Shot:  # noqa: ARG001 - the signature is that of all shots
+def shoot_file(random: Random, paths: Sequence[str]) -> Shot:
     """Return a damaged photo, properly sent: as the body, in chunks, or in a form."""
     kind, data = random.choice(list(seeds().items()))
     data = mutate(random, data) if random.random() < 0.95 else data
-    target = random.choice(UPLOADS)
+    target = random.choice([*UPLOADS, *(f"{path}?text=a+dog" for path in paths if path == CORRECTIONS)])
     way = random.randrange(3)
     if way == 0:
         sent = request_bytes(b"POST", target, data)

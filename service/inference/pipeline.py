@@ -106,6 +106,23 @@ class CaptionPipeline:
             small = self._engine.shrink(photo, fit, self._limits, deadline=deadline)
             return self._engine.draw(lambda: paint(small, result.captions), deadline=deadline)
 
+    def redraw(self, photo: bytes, fit: Callable[[Image], Image], paint: Callable[[Image], bytes]) -> bytes:
+        """Draw a photo anew, which the model does not look at.
+
+        Args:
+            photo: The bytes of its file.
+            fit: Makes the upright image as small as it will be drawn.
+            paint: Draws it.
+
+        Raises:
+            ImageError: If the photo cannot be read.
+            TemporaryError: If too many wait already, there is no model yet, or the service is about to stop.
+            DeadlinePassedError: If it took too long.
+        """
+        with self._engine.admit() as deadline:
+            small = self._engine.shrink(photo, fit, self._limits, deadline=deadline)
+            return self._engine.draw(lambda: paint(small), deadline=deadline)
+
     def _attempt(
         self, model: Model, photo: bytes, task: Task, key: Key | None, deadline: float
     ) -> Result | Job | Exception:

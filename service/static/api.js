@@ -5,6 +5,7 @@ import { megabytes, mostBytes } from "./limits.js";
 import { Problem } from "./problem.js";
 
 const ROOT = new URL("..", import.meta.url); // where the service is, which need not be a host's root
+const NOTHING = 204;
 const LOCKED = 401;
 const KINDS = {
   400: "unreadable",
@@ -15,6 +16,7 @@ const KINDS = {
   429: "limited",
   503: "busy",
   504: "late",
+  507: "full",
 };
 
 /**
@@ -26,7 +28,7 @@ const KINDS = {
  * @returns {Promise<object>} The answer of POST /v1/captions.
  */
 export function requestCaptions(photo, options, signal) {
-  return request("v1/captions", photo, options, signal);
+  return request("v1/captions", posted(photo, options), signal);
 }
 
 /**
@@ -38,7 +40,7 @@ export function requestCaptions(photo, options, signal) {
  * @returns {Promise<object>} The answer of POST /v1/scores.
  */
 export function requestScore(photo, text, signal) {
-  return request("v1/scores", photo, { text }, signal);
+  return request("v1/scores", posted(photo, { text }), signal);
 }
 
 /**
@@ -50,7 +52,24 @@ export function requestScore(photo, text, signal) {
  * @returns {Promise<object>} The answer of POST /v1/answers.
  */
 export function requestAnswers(photo, question, signal) {
-  return request("v1/answers", photo, { question }, signal);
+  return request("v1/answers", posted(photo, { question }), signal);
+}
+
+/**
+ * Let the service keep a photo and the sentence that describes it.
+ *
+ * @param {Blob} photo The file's bytes.
+ * @param {string} text The sentence.
+ * @param {AbortSignal} signal Aborts the request; the promise then rejects with an AbortError.
+ * @returns {Promise<object>} The answer of POST /v1/corrections.
+ */
+export function requestCorrection(photo, text, signal) {
+  return request("v1/corrections", posted(photo, { text }), signal);
+}
+
+/** Let the service forget a correction; see requestCorrection. */
+export function requestDeletion(id, signal) {
+  return request(`v1/corrections/${encodeURIComponent(id)}`, { method: "DELETE" }, signal);
 }
 
 /**
@@ -61,25 +80,13 @@ export function requestAnswers(photo, question, signal) {
  * @param {AbortSignal} signal Aborts the request; the promise then rejects with an AbortError.
  * @returns {Promise<object>} The answer of GET /v1/photos.
  */
-export async function requestPhotos(words, limit, signal) {
-  return (await read(`v1/photos?${new URLSearchParams({ q: words, limit })}`, signal)).json();
+export function requestPhotos(words, limit, signal) {
+  return request(`v1/photos?${new URLSearchParams({ q: words, limit })}`, {}, signal);
 }
 
 /** Ask the service for a small picture of a photo of its index. */
 export async function requestThumbnail(id, signal) {
-  return (await read(`v1/photos/${id}/thumbnail`, signal)).blob();
-}
-
-async function read(address, signal) {
-  if (credential.isWanted) throw new Problem("locked");
-  const { key } = credential;
-  const response = await attempt(address, { headers: headersFor(key), signal });
-  if (response.status === LOCKED) {
-    if (credential.key === key) credential.refuse();
-    return read(address, signal);
-  }
-  if (!response.ok) throw await readProblem(response);
-  return response;
+  return (await respond(`v1/photos/${id}/thumbnail`, {}, signal)).blob();
 }
 
 /** Ask the service whether it accepts a key. Where it does not answer, what is asked with the key will tell why. */
@@ -90,32 +97,37 @@ export async function isAccepted(key) {
   return response?.status !== LOCKED;
 }
 
-async function request(address, photo, fields, signal) {
-  if (credential.isWanted) throw new Problem("locked"); // before the photo is sent for nothing
-  const { key } = credential;
-  const response = await send(address, photo, fields, signal);
-  if (response.status === LOCKED) {
-    if (credential.key === key) credential.refuse();
-    return request(address, photo, fields, signal); // with the key that came meanwhile, if one did
-  }
-  if (!response.ok) throw await readProblem(response);
-  const answer = await response.json();
+function posted(photo, fields) {
+  const body = new FormData();
+  body.append("image", photo, "photo");
+  for (const [name, value] of Object.entries(fields)) body.append(name, value);
+  return { method: "POST", body };
+}
+
+async function request(address, how, signal) {
+  const response = await respond(address, how, signal);
+  const answer = response.status === NOTHING ? null : await response.json();
   signal.throwIfAborted();
   return answer;
 }
 
-async function send(address, photo, fields, signal) {
-  const form = new FormData();
-  form.append("image", photo, "photo");
-  for (const [name, value] of Object.entries(fields)) form.append(name, value);
-  return attempt(address, { method: "POST", body: form, headers: headersFor(credential.key), signal });
+async function respond(address, how, signal) {
+  if (credential.isWanted) throw new Problem("locked"); // before the photo is sent for nothing
+  const { key } = credential;
+  const response = await send(address, how, signal);
+  if (response.status === LOCKED) {
+    if (credential.key === key) credential.refuse();
+    return respond(address, how, signal); // with the key that came meanwhile, if one did
+  }
+  if (!response.ok) throw await readProblem(response);
+  return response;
 }
 
-async function attempt(address, options) {
+async function send(address, how, signal) {
   try {
-    return await fetch(new URL(address, ROOT), options);
+    return await fetch(new URL(address, ROOT), { ...how, headers: headersFor(credential.key), signal });
   } catch (error) {
-    if (options.signal.aborted) throw error;
+    if (signal.aborted) throw error;
     throw new Problem(navigator.onLine ? "unreachable" : "offline");
   }
 }

@@ -1,6 +1,6 @@
 // Photos on their way to the service and back.
 
-import { requestAnswers, requestCaptions, requestScore } from "./api.js";
+import { requestAnswers, requestCaptions, requestCorrection, requestDeletion, requestScore } from "./api.js";
 import { checkSize } from "./limits.js";
 import { Problem } from "./problem.js";
 import { Queue } from "./queue.js";
@@ -40,6 +40,20 @@ export async function score(photo, text, onPause) {
 export async function ask(photo, question, onPause) {
   photo.reply = await instead(photo, (signal) => requestAnswers(photo.blob, question, signal), onPause);
   photo.score = null;
+  photo.onChange();
+}
+
+/** Send a sentence for the service to learn from; `onPause` is called when the service makes it wait. */
+export async function correct(photo, text, onPause) {
+  const { correction } = await instead(photo, (signal) => requestCorrection(photo.blob, text, signal), onPause);
+  photo.correction = correction;
+  photo.onChange();
+}
+
+/** Take the last correction of a photo back; `onPause` is called when the service makes it wait. */
+export async function withdraw(photo, onPause) {
+  await instead(photo, (signal) => requestDeletion(photo.correction.id, signal), onPause);
+  photo.correction = false;
   photo.onChange();
 }
 

@@ -1,6 +1,6 @@
 // The reference: shows openapi.json as a page. Everything in it enters the page as text.
 
-const METHODS = ["get", "post"];
+const METHODS = ["get", "post", "delete"];
 const ROOT = new URL("..", import.meta.url).href.replace(/\/$/, ""); // where the service is, which need not be a host's root
 
 const contents = document.querySelector("#contents");
@@ -95,11 +95,12 @@ function answers(responses, spec) {
   return element("div", {}, ...items);
 }
 
-function example(path, operation) {
+function example(path, method, operation) {
   const content = operation.requestBody?.content ?? {};
   const url = ROOT + path;
   if (content["multipart/form-data"]) return `curl -F image=@photo.jpg ${url}`;
   if (content["application/octet-stream"]) return `curl --data-binary @photo.jpg ${url}`;
+  if (method === "delete") return `curl -X DELETE ${url}`;
   return operation.requestBody ? `curl --json @request.json ${url}` : `curl ${url}`;
 }
 
@@ -109,7 +110,7 @@ function section(path, method, item, spec) {
   const parts = [
     element("h3", {}, element("span", { className: "method" }, method.toUpperCase()), ` ${path}`),
     element("p", {}, `${operation.summary}. ${operation.description ?? ""}`),
-    element("pre", { tabIndex: 0 }, example(path, operation)),
+    element("pre", { tabIndex: 0 }, example(path, method, operation)),
   ];
   if (parameters.length) parts.push(element("h4", {}, "Parameters"), parameterTable(parameters, spec));
   if (operation.requestBody) parts.push(element("h4", {}, "Body"), ...bodies(operation.requestBody.content, spec));

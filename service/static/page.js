@@ -2,7 +2,8 @@
 
 import { Album } from "./album.js";
 import { Camera } from "./camera.js";
-import { ask, cancel, caption, score } from "./captioning.js";
+import { ask, cancel, caption, correct, score, withdraw } from "./captioning.js";
+import { CorrectionForm } from "./correction.js";
 import { listenForPhotos } from "./intake.js";
 import { listenForKeys } from "./keys.js";
 import { offerLanguages, t } from "./language.js";
@@ -36,12 +37,18 @@ const strip = new Strip(part("strip").querySelector("ul"), (photo) => {
 const lock = new Lock(part, () => askAgain());
 const sentence = new SentenceForm(part("sentence-form"), (text) => send(sentence, score, text));
 const question = new SentenceForm(part("question-form"), (text) => send(question, ask, text));
+const correction = part("correction-form") && new CorrectionForm(
+  part,
+  (text) => send(correction, correct, text),
+  () => send(correction, (photo, _, onPause) => withdraw(photo, onPause), ""),
+);
 const options = new OptionsPanel(part("options"), () => captionAgain());
 const search = part("search") && new Search(part("search"), (problem) => wantKey(problem, search.form));
 
 function show() {
   stage.show(album.current);
   strip.show(album);
+  correction?.show(album.current);
   showProgress();
   showProblem();
 }

@@ -19,6 +19,7 @@ export class Photo {
     this.chosen = 0; // which of its captions is shown
     this.score = null; // the answer of POST /v1/scores, when that is shown instead
     this.reply = null; // the answer of POST /v1/answers, when that is shown instead
+    this.correction = null; // the last one that the service keeps; false once that is deleted
     this.request = new AbortController(); // for captions
     this.scoring = new AbortController();
     this.impatience = new EventTarget();

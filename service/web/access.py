@@ -44,7 +44,8 @@ def control_access(app: Flask, settings: Settings) -> None:
         hops = settings.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_prefix=1)  # type: ignore[method-assign]
     if settings.cors_origins:
-        _let_pages_call(app, frozenset(split_list(settings.cors_origins)))
+        methods = "GET, POST" if settings.corrections is None else "GET, POST, DELETE"
+        _let_pages_call(app, frozenset(split_list(settings.cors_origins)), methods)
     if settings.api_keys is not None:
         _ask_for_keys(app, ApiKeys.from_file(settings.api_keys), {"/metrics"} if settings.metrics_key else set())
     if settings.rate_limit:
@@ -96,7 +97,7 @@ def _limit_rates(app: Flask, settings: Settings) -> None:
     limiter.request_filter(lambda: is_open(request.path) or request.method == "OPTIONS")
 
 
-def _let_pages_call(app: Flask, origins: frozenset[str]) -> None:
+def _let_pages_call(app: Flask, origins: frozenset[str], methods: str) -> None:
     @app.after_request
     def allow_origin(response: Response) -> Response:
         response.vary.add("Origin")
@@ -105,7 +106,7 @@ def _let_pages_call(app: Flask, origins: frozenset[str]) -> None:
             response.headers["Access-Control-Allow-Origin"] = origin
             response.headers["Access-Control-Expose-Headers"] = "ETag, Retry-After, X-Request-Id"
             if request.method == "OPTIONS":
-                response.headers["Access-Control-Allow-Methods"] = "GET, POST"
+                response.headers["Access-Control-Allow-Methods"] = methods
                 response.headers["Access-Control-Allow-Headers"] = (
                     f"Authorization, Content-Type, {HEADER}, X-Request-Id, traceparent, tracestate"
                 )

@@ -12,7 +12,7 @@ from captioner.decoding import MAX_BEAM_SIZE, MAX_LENGTH
 from service.settings import Settings
 from service.web.openapi import create_document
 from service.web.openapi.document import servers
-from service.web.parameters import MAX_BEGINNING, MAX_TEXT
+from service.web.parameters import MAX_BEGINNING, MAX_CORRECTION, MAX_TEXT
 from service.web.photos import MAX_QUERY
 
 LANGUAGES = {"en": "English", "ko": "한국어"}  # each named in itself, the one for all others first
@@ -41,6 +41,8 @@ def create_pages(settings: Settings) -> Blueprint:
         "max_beginning": MAX_BEGINNING,
         "max_text": MAX_TEXT,
         "max_query": MAX_QUERY if settings.photo_index is not None else 0,
+        "max_correction": MAX_CORRECTION,
+        "corrections": settings.corrections is not None,
     }
 
     @pages.get("/")

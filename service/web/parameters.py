@@ -17,6 +17,7 @@ from service.web.requests import Fields, Given, JsonValue
 N = TypeVar("N", int, float)
 MAX_BEGINNING = 200  # characters
 MAX_TEXT = 1000
+MAX_CORRECTION = 300
 MAX_ACTIVATION_WORDS = 200  # thousands of numbers per word: many more words would be an answer of hundreds of megabytes
 LIBRARY_DEFAULTS = DecodingOptions()
 JSON_TYPES: Mapping[str, tuple[type, ...]] = {
@@ -182,6 +183,9 @@ QUESTIONS: Mapping[str, Kind] = {
     "num_answers": whole_number(1, MAX_ANSWERS, "how many answers to return, the most probable first"),
 }
 NUM_ANSWERS = 5
+CORRECTIONS: Mapping[str, Kind] = {
+    "text": free_text(1, MAX_CORRECTION, "the sentence that describes the photo"),
+}
 HEATMAPS: Mapping[str, Kind] = {
     **DECODING,
     "caption": whole_number(0, MAX_BEAM_SIZE - 1, "which caption to draw, counted from 0, the best"),
@@ -234,6 +238,21 @@ def read_score_options(fields: Fields) -> tuple[str, bool]:
     if "text" not in values:
         raise OptionError(f"text is missing; it must {SCORES['text'].must}")
     return str(values["text"]), bool(values.get("activations", False))
+
+
+def read_correction(fields: Fields) -> str:
+    """Return the sentence that a caption should have been, from a request's fields, with single spaces.
+
+    Raises:
+        OptionError: If it is missing or has no words, or a parameter is unknown, given twice or out of range.
+    """
+    values = read_values(fields, CORRECTIONS)
+    if "text" not in values:
+        raise OptionError(f"text is missing; it must {CORRECTIONS['text'].must}")
+    text = " ".join(str(values["text"]).split())
+    if not text.isprintable() or not any(map(str.isalnum, text)):
+        raise OptionError(f"text is {_shorten(text)}; it must be a sentence of words")
+    return text
 
 
 def read_question(fields: Fields) -> tuple[str, int]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -14,6 +15,7 @@ from benchmarks.service.hostile import PATHS, Shot, mutate, seeds, shot
 from captioner.types import Caption
 from service import Settings, create_app
 from service.app import add_observability
+from service.corrections import LIST
 from service.observability.metrics import Metrics
 from tests.support.fakes import FakePredictor
 
@@ -25,17 +27,23 @@ EACH = 200
 
 
 @pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(port=0, max_upload_bytes=2**20, corrections=tmp_path / "kept", corrections_entries=20)
+
+
+@pytest.fixture
 def app(app: Flask, settings: Settings) -> Flask:
     add_observability(app, Metrics(), settings)
     return app
 
 
-def test_hostile_files_and_requests_are_answered_and_refused(app: Flask, serve: Serve) -> None:
+def test_hostile_files_and_requests_are_answered_and_refused(app: Flask, serve: Serve, tmp_path: Path) -> None:
     paths = sorted({*PATHS, *(rule.rule for rule in app.url_map.iter_rules())})
     with serve(app) as url:
         report = bombard(url, range(COUNT), paths=paths, timeout=TIMEOUT)
         assert lives(url, TIMEOUT)
     assert report.failures == []
+    assert (tmp_path / "kept" / LIST).read_text(encoding="utf-8")
     outcomes = {outcome for _, outcome in report.outcomes}
     assert sum(report.outcomes.values()) == COUNT
     assert outcomes >= {"200", "400", "404", "405", "415", "422"}  # it got as far as the checks, and through them

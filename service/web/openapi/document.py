@@ -9,11 +9,11 @@ from service.web.heatmaps import DEFAULTS as DRAWING
 from service.web.openapi import language_models
 from service.web.openapi.adapters import adapter_paths
 from service.web.openapi.language_models import language_model_paths
-from service.web.openapi.operations import JSON_MIME, MIME, get, json_answer, post, taken
+from service.web.openapi.operations import FULL, JSON_MIME, MIME, delete, errors, get, json_answer, post, taken
 from service.web.openapi.photos import TAG as PHOTOS
 from service.web.openapi.photos import photo_paths
 from service.web.openapi.schemas import SCHEMAS, one
-from service.web.parameters import CAPTIONS, HEATMAPS, NUM_ANSWERS, QUESTIONS, SCORES
+from service.web.parameters import CAPTIONS, CORRECTIONS, HEATMAPS, NUM_ANSWERS, QUESTIONS, SCORES
 
 VERSION = "1.0.0"  # of the interface
 NATIVE, HEALTH = "Captions", "Health"
@@ -38,7 +38,7 @@ def create_document(settings: Settings) -> dict[str, Any]:
         "servers": servers(""),
         "security": [],
         "tags": [{"name": name} for name in TAGS],
-        "paths": _native_paths(settings) | _health_paths() | adapter_paths(settings) | language_model_paths(settings),
+        "paths": _paths(settings),
         "components": {"schemas": SCHEMAS | language_models.SCHEMAS},
     }
     if settings.photo_index is not None:
@@ -48,6 +48,12 @@ def create_document(settings: Settings) -> dict[str, Any]:
         document["components"]["securitySchemes"] = KEYS
         document["security"] = [{name: []} for name in KEYS]
     return document
+
+
+def _paths(settings: Settings) -> dict[str, Any]:
+    corrections = {} if settings.corrections is None else _correction_paths()
+    native = _native_paths(settings) | corrections | _health_paths()
+    return native | adapter_paths(settings) | language_model_paths(settings)
 
 
 def servers(prefix: str) -> list[dict[str, str]]:
@@ -101,6 +107,29 @@ def _native_paths(settings: Settings) -> dict[str, Any]:
                 "200": json_answer("The model.", one("ModelCard")),
                 "304": {"description": "It is still the same."},
             },
+        ),
+    }
+
+
+def _correction_paths() -> dict[str, Any]:
+    keep = post(
+        "correct",
+        "Correct a caption",
+        "Keeps the photo, made smaller, and the sentence that describes it, for a model to learn from. "
+        "What is there already is kept once.",
+        NATIVE,
+        **taken(CORRECTIONS, {}),
+        ok=json_answer("What is kept.", one("Corrected")),
+    )
+    keep["post"]["responses"] |= errors(FULL, "Problem")
+    return {
+        "/v1/corrections": keep,
+        "/v1/corrections/{correction}": delete(
+            "deleteCorrection",
+            "Delete a correction",
+            "Forgets the sentence, and the photo if no other correction is of it.",
+            NATIVE,
+            "correction",
         ),
     }
 

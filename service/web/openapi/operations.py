@@ -15,6 +15,8 @@ ERRORS: Mapping[int, str] = {
     503: "Busy, loading or closing; Retry-After says when to come again.",
     504: "The time for the request is over.",
 }
+FULL = {507: "As many corrections are kept as the operator allows."}
+UNKNOWN = {404: "There is no such correction.", 503: "Busy; Retry-After says when to come again."}
 ANYWHERE: Mapping[int, str] = {
     401: "An API key is missing or unknown, where the operator asks for one.",
     429: "More requests than the operator allows; Retry-After says when to come again.",
@@ -81,6 +83,19 @@ def post(
         "responses": {"200": ok, **errors({**ERRORS, **ANYWHERE}, problem)},
     }
     return {"post": operation}
+
+
+def delete(name: str, summary: str, description: str, tag: str, parameter: str) -> Schema:
+    """Return a path with DELETE, whose last part is a parameter; see :func:`post`."""
+    operation = {
+        "operationId": name,
+        "summary": summary,
+        "description": description,
+        "tags": [tag],
+        "parameters": [{"name": parameter, "in": "path", "required": True, "schema": {"type": "string"}}],
+        "responses": {"204": {"description": "It is gone."}, **errors({**UNKNOWN, **ANYWHERE}, "Problem")},
+    }
+    return {"delete": operation}
 
 
 def errors(statuses: Mapping[int, str], problem: str) -> Schema:

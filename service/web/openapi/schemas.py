@@ -172,6 +172,8 @@ NATIVE: dict[str, Schema] = {
         },
         {"cached": CACHED},
     ),
+    "Correction": thing({"id": TEXT, "text": TEXT, "new": TRUTH}),
+    "Corrected": thing({"id": TEXT, "correction": one("Correction")}),
     "Alive": {"type": "object", "properties": {"status": TEXT}, "required": ["status"]},
 }
 ADAPTERS: dict[str, Schema] = {
