@@ -22,6 +22,7 @@ COMMANDS = {
     "caption": "print a caption of each photo",
     "bulk": "caption very many photos into a folder of shards; the same command goes on where it stopped",
     "ask": "print answers to a question about a photo, and how probable they are",
+    "watch": "describe a moving picture shot by shot, as JSON or as WebVTT subtitles",
     "score": "print how probable the model finds captions that you wrote",
     "units": "draw what single gates and states of the network did at each word",
     "inspect": "print what a checkpoint says of itself, as JSON",

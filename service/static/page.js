@@ -3,6 +3,7 @@
 import { Album } from "./album.js";
 import { Camera } from "./camera.js";
 import { ask, cancel, caption, score } from "./captioning.js";
+import { ClipPanel } from "./clip.js";
 import { listenForPhotos } from "./intake.js";
 import { listenForKeys } from "./keys.js";
 import { offerLanguages, t } from "./language.js";
@@ -35,6 +36,10 @@ const strip = new Strip(part("strip").querySelector("ul"), (photo) => {
 const lock = new Lock(part, () => askAgain());
 const sentence = new SentenceForm(part("sentence-form"), (text) => send(sentence, score, text));
 const question = new SentenceForm(part("question-form"), (text) => send(question, ask, text));
+const clip = new ClipPanel(part, (problem) => {
+  trouble = problem;
+  showProblem();
+});
 const options = new OptionsPanel(part("options"), () => captionAgain());
 
 function show() {
@@ -92,6 +97,7 @@ function askAgain() {
   show();
   part("caption").focus(); // the form that had the focus is gone
   form?.send();
+  clip.askAgain();
 }
 
 /** Send what the visitor wrote in a form, by `request`, and explain there what goes wrong. */
@@ -127,6 +133,7 @@ listenForPhotos(document, receive);
 listenForKeys(result, part);
 offerLanguages(() => {
   options.update();
+  clip.show();
   show();
 });
 new Camera(part, (photo) => receive(Promise.resolve([photo])));

@@ -63,17 +63,23 @@ def _rounded(values: NDArray[np.float32]) -> Any:
     return values.astype(np.float64).round(ACTIVATION_DECIMALS).tolist()  # float32 has no short decimals
 
 
-def _weights(caption: Caption, index: int) -> list[float] | None:
+def _weights(caption: Caption, index: int) -> list[float] | list[list[float]] | None:
+    """Return the weights of a word; of a shot, those of each frame."""
     if caption.attention is None:
         return None
-    return [round(weight, DECIMALS) for weight in caption.attention[index].ravel().tolist()]
+    weights = caption.attention[index]
+    return [_flat(frame) for frame in weights] if weights.ndim == 3 else _flat(weights)
+
+
+def _flat(weights: NDArray[np.float32]) -> list[float]:
+    return [round(weight, DECIMALS) for weight in weights.ravel().tolist()]
 
 
 def attention_grid(captions: Sequence[Caption]) -> list[int] | None:
     """Return the rows and columns of the attention maps, or None when the model does not attend."""
     for caption in captions:
         if caption.attention is not None:
-            return list(caption.attention.shape[1:])
+            return list(caption.attention.shape[-2:])
     return None
 
 
@@ -119,7 +125,7 @@ def answer_question(result: Result, start: float) -> Response:
         unknown_words=list(found.unknown),
         attention=None if maps is None else [round(weight, DECIMALS) for weight in maps.ravel().tolist()],
         attention_grid=None if maps is None else list(maps.shape),
-        timing_ms=_times(result) | {"total": _since(start)},
+        timing_ms=_times(result) | {"total": since(start)},
         **_cached(result),
     )
 
@@ -130,7 +136,7 @@ def answer_each(model: ModelIdentity, results: Sequence[Result | Exception], sta
         id=request_id(),
         model=model_payload(model),
         results=[_result_payload(result) for result in results],
-        timing_ms={"total": _since(start)},
+        timing_ms={"total": since(start)},
     )
 
 
@@ -141,7 +147,7 @@ def _answer(result: Result, start: float, **payload: Any) -> Response:
         image=image_payload(result.photo),
         **payload,
         attention_grid=attention_grid(result.captions),
-        timing_ms=_times(result) | {"total": _since(start)},
+        timing_ms=_times(result) | {"total": since(start)},
         **_cached(result),
     )
 
@@ -164,12 +170,14 @@ def _cached(result: Result) -> dict[str, bool]:
 
 
 def _times(result: Result) -> dict[str, float]:
-    return {"decode": _milliseconds(result.seconds.decode), "inference": _milliseconds(result.seconds.inference)}
+    return {"decode": milliseconds(result.seconds.decode), "inference": milliseconds(result.seconds.inference)}
 
 
-def _since(start: float) -> float:
-    return _milliseconds(time.perf_counter() - start)
+def since(start: float) -> float:
+    """Return how many milliseconds ago something began, by ``time.perf_counter``."""
+    return milliseconds(time.perf_counter() - start)
 
 
-def _milliseconds(seconds: float) -> float:
+def milliseconds(seconds: float) -> float:
+    """Return a time as it is told."""
     return round(seconds * 1000, 1)

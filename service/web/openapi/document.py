@@ -9,7 +9,7 @@ from service.web.heatmaps import DEFAULTS as DRAWING
 from service.web.openapi.adapters import adapter_paths
 from service.web.openapi.operations import JSON_MIME, MIME, get, json_answer, post, taken
 from service.web.openapi.schemas import SCHEMAS, one
-from service.web.parameters import CAPTIONS, HEATMAPS, NUM_ANSWERS, QUESTIONS, SCORES
+from service.web.parameters import CAPTIONS, CLIP_DEFAULTS, CLIPS, HEATMAPS, NUM_ANSWERS, QUESTIONS, SCORES
 
 VERSION = "1.0.0"  # of the interface
 NATIVE, HEALTH = "Captions", "Health"
@@ -34,7 +34,7 @@ def create_document(settings: Settings) -> dict[str, Any]:
         "servers": servers(""),
         "security": [],
         "tags": [{"name": name} for name in TAGS],
-        "paths": _native_paths(settings) | _health_paths() | adapter_paths(settings),
+        "paths": _native_paths(settings) | _clip_paths(settings) | _health_paths() | adapter_paths(settings),
         "components": {"schemas": SCHEMAS},
     }
     if settings.api_keys is not None:
@@ -96,6 +96,22 @@ def _native_paths(settings: Settings) -> dict[str, Any]:
             },
         ),
     }
+
+
+def _clip_paths(settings: Settings) -> dict[str, Any]:
+    defaults = {name: value for name, value in asdict(settings.options()).items() if name in CLIPS}
+    answer = json_answer("The captions of the shots.", one("Watched"))
+    answer["content"]["text/vtt"] = {"schema": {"type": "string"}}
+    watch = post(
+        "watch",
+        "Describe a moving picture",
+        "The caption of each shot of an animated GIF, WebP or PNG, or of an MP4 or WebM where the service has PyAV. "
+        "The clip comes as a photo does.",
+        NATIVE,
+        **taken(CLIPS, defaults | CLIP_DEFAULTS),
+        ok=answer,
+    )
+    return {"/v1/clips": watch}
 
 
 def _health_paths() -> dict[str, Any]:
