@@ -1,6 +1,6 @@
 """Frames of a file, one after the other, as often as they are asked for, and what is known before they are decoded."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from itertools import accumulate
@@ -14,7 +14,11 @@ from captioner.formats.animation import Timeline
 from captioner.images import to_rgb
 
 SHORTEST, USUAL = 10, 100  # ms: browsers show frames that would last no longer than the one for the other
-_OPEN = {"GIF": GifImagePlugin.GifImageFile, "PNG": PngImagePlugin.PngImageFile, "WEBP": WebPImagePlugin.WebPImageFile}
+_OPEN: Mapping[str, Callable[[BytesIO], ImageFile.ImageFile]] = {
+    "GIF": GifImagePlugin.GifImageFile,
+    "PNG": PngImagePlugin.PngImageFile,
+    "WEBP": WebPImagePlugin.WebPImageFile,
+}
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,7 @@ class Animation:
     def frames(self) -> Iterator[Frame]:
         """Decode the frames."""
         try:
-            source: ImageFile.ImageFile = _OPEN[self.format](BytesIO(self._timeline.data))
+            source = _OPEN[self.format](BytesIO(self._timeline.data))
             for index in range(len(self._borders) - 1):
                 source.seek(index + self._timeline.skipped)
                 source.load()

@@ -108,7 +108,7 @@ def _clip_paths(settings: Settings) -> dict[str, Any]:
         "The caption of each shot of an animated GIF, WebP or PNG, or of an MP4 or WebM where the service has PyAV. "
         "The clip comes as a photo does.",
         NATIVE,
-        **taken(CLIPS, defaults | CLIP_DEFAULTS),
+        **taken(CLIPS, {**defaults, **CLIP_DEFAULTS}),
         ok=answer,
     )
     return {"/v1/clips": watch}

@@ -14,7 +14,7 @@ CUES = [Cue(0, 1.5, "a dog runs", False), Cue(1.5, 3723.0405, "two children", Tr
 
 
 def read(text: str) -> list[tuple[str, str, str]]:
-    return [(one.start, one.end, one.text) for one in reader.from_buffer(io.StringIO(text))]
+    return [(one.start, one.end, one.text) for one in reader.from_buffer(io.StringIO(text)).captions]
 
 
 def test_another_library_reads_the_cues() -> None:

@@ -68,7 +68,7 @@ def test_a_video_is_watched_too(client: FlaskClient) -> None:
 def test_subtitles(client: FlaskClient, review: str, texts: list[str]) -> None:
     answer = watch(client, TWO, format="vtt", review=review)
     assert answer.content_type == "text/vtt; charset=utf-8"
-    cues = reader.from_buffer(io.StringIO(answer.get_data(as_text=True)))
+    cues = reader.from_buffer(io.StringIO(answer.get_data(as_text=True))).captions
     assert [cue.text for cue in cues] == texts
     if texts:
         assert [(cue.start, cue.end) for cue in cues][1] == ("00:00:01.500", "00:00:02.500")
