@@ -22,6 +22,7 @@ COMMANDS = {
     "caption": "print a caption of each photo",
     "bulk": "caption very many photos into a folder of shards; the same command goes on where it stopped",
     "ask": "print answers to a question about a photo, and how probable they are",
+    "watch": "describe a moving picture shot by shot, as JSON or as WebVTT subtitles",
     "write": "write captions into photos' own metadata, or into XMP sidecars",
     "alt": "propose alternative texts for images in HTML and Markdown, write them, or miss them",
     "index": "keep an index of photos by their captions",

@@ -125,7 +125,7 @@ def read_image(data: bytes, limits: ImageLimits = DEFAULT_LIMITS) -> Image.Image
     try:
         _load(reader, source, needed)
         _check_size(source.width, source.height, limits)  # a decoder may learn better
-        image = _to_rgb(source)
+        image = to_rgb(source)
     except ImageError:
         raise
     except Exception as error:  # noqa: BLE001 - decoders raise far more kinds than they document
@@ -227,7 +227,7 @@ def _check_frames(frames: Sequence[int], limits: ImageLimits) -> None:
         )
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
+def to_rgb(image: Image.Image) -> Image.Image:
     """Return a new RGB image of the same pixels, with transparency laid on white."""
     if image.mode.startswith("I"):
         return _sixteen_to_eight_bits(image).convert("RGB")

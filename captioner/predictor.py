@@ -234,6 +234,34 @@ class CaptionPredictor:
         self.answering.questions(questions)  # before the encoder works for what cannot be answered
         return self.answering.answer(self.encode(images), questions, count) if images else []
 
+    def caption_frames(
+        self, frames: Sequence[Image.Image], options: DecodingOptions = DEFAULT_OPTIONS
+    ) -> list[Caption]:
+        """Return the best captions, best first, of several upright RGB frames of a shot, seen as one picture.
+
+        The annotation vectors of all frames are laid end to end, so that each word attends over time and place, and
+        the image vector is the mean of theirs (as videos are by Venugopalan et al. 2015, arXiv:1412.4729, and attended
+        to by Yao et al. 2015, arXiv:1502.08029). Attention is ``[T, frames, rows, cols]`` and sums to one over all of a
+        word. The decoder learnt from single photos: it names what is there, hardly what happens.
+
+        Args:
+            frames: At least one. One alone has the captions of that photo.
+            options: How to search.
+
+        Raises:
+            OptionError: If there are no frames, the vocabulary lacks a word of the forced beginning, or the model's
+                ONNX graphs are of an earlier version, which looks at one frame at a time.
+        """
+        if not frames:
+            raise OptionError("there are no frames to caption; at least one is needed")
+        found = self.encode(frames)
+        [captions] = self.captions_of(_end_to_end(found), options)
+        shape = (len(frames), found.rows, found.cols)
+        return [
+            one if one.attention is None else replace(one, attention=one.attention.reshape(-1, *shape))
+            for one in captions
+        ]
+
     def _split(self, text: str) -> list[str]:
         pieces = self.tokenizer.split(text)
         if not 1 <= len(pieces) <= MAX_LENGTH:
@@ -301,6 +329,13 @@ def _with_confidence(caption: Caption, hypothesis: Hypothesis, calibration: Cali
     confidence = calibration.caption(caption_features(hypothesis.tokens[: len(words)], log_probs))
     needs_review = confidence < calibration.caption.review_below
     return replace(caption, words=words, confidence=confidence, needs_review=needs_review)
+
+
+def _end_to_end(features: Features[Any]) -> Features[Any]:
+    """Return what is seen of F frames as if they were one picture, whose grid has F times as many rows."""
+    frames, vector, grid = len(features.vector), features.vector[None].mean(1), features.grid  # [1, P]
+    laid = None if grid is None else grid.reshape(1, -1, grid.shape[-1])  # [1, F * L, D]
+    return Features(vector, laid, frames * features.rows, features.cols)
 
 
 def _picture(image: bytes | Image.Image) -> Image.Image:

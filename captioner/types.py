@@ -258,6 +258,7 @@ class Caption:
         log_prob: Natural-log probability of the whole caption, that of its ending included.
         attention: ``[T, rows, cols]`` float32, one map per word that sums to one, or ``None`` without attention. Cell
             (row, col) covers that part of the upright image, since the image is squashed to the square that is seen.
+            Of several frames that were seen as one picture ``[T, frames, rows, cols]``.
         finished: False if the caption was cut at the maximum length.
         activations: When asked for, what went on inside for each word: a map from a name such as
             ``"language.0.forget"`` (which cells, which layer, which gate or state) to ``[T, N]`` float32. Row t belongs

@@ -20,6 +20,7 @@ from service.settings import DEFAULT_SETTINGS, Settings
 from service.web.access import control_access
 from service.web.adapters import create_adapters
 from service.web.api import create_api
+from service.web.clips import create_clips
 from service.web.corrections import create_corrections
 from service.web.fetching import Fetcher
 from service.web.forms import MemoryRequest
@@ -36,6 +37,7 @@ CONTENT_SECURITY_POLICY = "; ".join(
         "script-src 'self'",
         "style-src 'self'",
         "img-src 'self' blob:",
+        "media-src blob:",
         "connect-src 'self'",
         "base-uri 'none'",
         "form-action 'none'",
@@ -90,6 +92,7 @@ def create_app(
     pipeline = CaptionPipeline(engine, settings)
     fetcher = Fetcher.from_settings(settings)
     app.register_blueprint(create_api(pipeline, engine, fetcher, settings))
+    app.register_blueprint(create_clips(pipeline, fetcher, settings))
     app.register_blueprint(create_heatmaps(pipeline, fetcher, settings))
     if store := CorrectionStore.from_settings(settings):
         app.register_blueprint(create_corrections(pipeline, fetcher, store))

@@ -15,6 +15,7 @@ PACKAGES = ("captioner", "service", "training")
 ORDER = {
     "captioner": (
         "errors", "ranges", "malloc", "cpus", "devices", "files", "types", "registry", "config", "formats", "images",
+        "clips",
         "decoding", "tokenizers", "calibration", "header", "cells", "stack", "attention", "encoders", "decoders",
         "model", "quantization", "runtimes", "checkpoint", "runtimes.export", "answers", "loading", "predictor", "bulk",
         "metadata", "alt", "index", "heatmap", "activations", "commands", "__main__",

@@ -19,7 +19,7 @@ from service.web.adapters.hugging_face import NAMES
 from service.web.adapters.openai import chat_completions, responses
 from service.web.adapters.prompting import LIKELIEST
 from service.web.heatmaps import DEFAULTS
-from service.web.parameters import CAPTIONS, CORRECTIONS, DECODING, HEATMAPS, QUESTIONS, SCORES
+from service.web.parameters import CAPTIONS, CLIP_DEFAULTS, CLIPS, CORRECTIONS, DECODING, HEATMAPS, QUESTIONS, SCORES
 from training.__main__ import parser as training_parser
 
 ROOT = Path(__file__).parents[1]
@@ -127,11 +127,13 @@ def option_rows(section: str) -> dict[str, list[str]]:
 
 def test_the_http_documentation_names_every_option_with_its_range_and_meaning() -> None:
     pictures = {name: kind for name, kind in HEATMAPS.items() if name not in DECODING}
+    clips = {name: kind for name, kind in CLIPS.items() if name not in DECODING}
     for section, table in (
         ("POST /v1/captions", CAPTIONS),
         ("POST /v1/scores", SCORES),
         ("POST /v1/answers", QUESTIONS),
         ("POST /v1/corrections", CORRECTIONS),
+        ("POST /v1/clips", clips),
         ("POST /v1/heatmaps", pictures),
     ):
         documented = {name: (values, meaning) for name, (values, _, meaning) in option_rows(section).items()}
@@ -147,6 +149,8 @@ def test_the_http_documentation_names_the_defaults() -> None:
     words = {None: "by chance", "": "none"}
     for name, default in asdict(Settings().options()).items():
         assert documented[name] == words.get(default, f"{default:g}" if isinstance(default, float) else str(default))
+    watched = {name: default for name, (_, default, _) in option_rows("POST /v1/clips").items()}
+    assert watched == {name: str(default) for name, default in CLIP_DEFAULTS.items()}
     drawn = {name: default for name, (_, default, _) in option_rows("POST /v1/heatmaps").items()}
     assert drawn == {name: f"{default:g}" for name, default in DEFAULTS.items()} | {"word": "none"}
 

@@ -19,7 +19,11 @@ from benchmarks.service.prompts import odd_prompt
 
 PATHS = ("/", "/v1/captions", "/v1/scores", "/livez", "/readyz", "/metrics", "/openapi.json", "/static/page.js")
 CORRECTIONS = "/v1/corrections"  # which not every service takes
-UPLOADS = ("/v1/captions?beam_size=1&max_length=3", "/v1/scores?text=a+dog")
+UPLOADS = (
+    "/v1/captions?beam_size=1&max_length=3",
+    "/v1/scores?text=a+dog",
+    "/v1/clips?beam_size=1&max_length=3&max_shots=4",
+)
 NAMES = ("flickr8k", "captioner", "fake", "1")  # to put in place of a path's variables
 TAKING = ("/captions", "/hf", "/infer", "/heatmaps", *prompts.PATHS)  # photos in base64
 BOUNDARY = b"line"
@@ -103,7 +107,18 @@ def seeds() -> dict[str, bytes]:
     """Return a small, good file of every kind: those that are allowed, and those that are refused."""
     picture = Image.linear_gradient("L").resize((40, 28)).convert("RGB")
     ImageDraw.Draw(picture).ellipse((5, 5, 30, 20), fill=(200, 30, 60))
-    return {kind: seed_picture(kind, picture) for kind in KINDS} | FOREIGN
+    return {kind: seed_picture(kind, picture) for kind in KINDS} | seed_clips(picture) | FOREIGN
+
+
+def seed_clips(picture: Image.Image) -> dict[str, bytes]:
+    """Return small clips."""
+    found = {}
+    for kind in ("GIF", "WEBP", "PNG"):
+        file = io.BytesIO()
+        frames = [picture.rotate(90 * turn) for turn in range(1, 4)]
+        picture.save(file, kind, save_all=True, append_images=frames, duration=600)
+        found[f"{kind} clip"] = file.getvalue()
+    return found
 
 
 def flip(random: Random, data: bytearray) -> None:

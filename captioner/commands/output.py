@@ -61,13 +61,14 @@ def json_line(path: object, image: Image.Image, captions: Sequence[Caption]) -> 
     values = {
         "path": str(path),
         "image": {"width": image.width, "height": image.height, "format": image.format},
-        "captions": [_caption_to_dict(caption) for caption in captions],
+        "captions": [caption_to_dict(caption) for caption in captions],
         "attention_grid": None if attention is None else attention.shape[1:],
     }
     return json.dumps(values)
 
 
-def _caption_to_dict(caption: Caption) -> dict[str, Any]:
+def caption_to_dict(caption: Caption) -> dict[str, Any]:
+    """Return a caption as JSON values."""
     maps, activations = caption.attention, caption.activations
     values = {
         "text": caption.text,

@@ -157,7 +157,7 @@ def read_photos(sources: Sequence[Source]) -> Iterator[list[Photo]]:
 def read_photo(source: Source) -> Photo | None:
     """Read a photo; report it and return ``None`` if that fails."""
     try:
-        return Photo(source, read_image(_read(source)))
+        return Photo(source, read_image(read_bytes(source, DEFAULT_LIMITS.max_bytes + 1)))
     except OSError as error:
         complain(f"{shown(source)}: {_hint(source) or error.strerror or error}")
     except CaptionerError as error:
@@ -165,8 +165,12 @@ def read_photo(source: Source) -> Photo | None:
     return None
 
 
-def _read(source: Source) -> bytes:
-    most = DEFAULT_LIMITS.max_bytes + 1  # enough to see that a huge file is too large
+def read_bytes(source: Source, most: int) -> bytes:
+    """Return the first bytes of a file: as many as show that one is too large.
+
+    Raises:
+        OSError: If it cannot be read.
+    """
     if source.path is not None:
         with source.path.open("rb") as file:
             return file.read(most)

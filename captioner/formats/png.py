@@ -21,7 +21,7 @@ _RAW_PROFILE = re.compile(
 
 
 @dataclass(frozen=True)
-class _Chunk:
+class PngChunk:
     """A chunk of a file: its kind, and where it, its body and what follows it begin."""
 
     kind: bytes
@@ -48,7 +48,7 @@ def needed_of_png(data: bytes) -> Needed:
         InvalidImageError: If there are too many chunks.
     """
     pieces, metadata, image_began = [data[:_SIGNATURE]], _Metadata(), False
-    for chunk in _chunks(data):
+    for chunk in png_chunks(data):
         image_began = image_began or chunk.kind == b"IDAT"
         if _is_needed(data, chunk, image_began):
             pieces.append(data[chunk.start : chunk.end])
@@ -57,7 +57,7 @@ def needed_of_png(data: bytes) -> Needed:
     return Needed(b"".join(pieces), [*metadata.exif, *metadata.raw, *metadata.xmp])
 
 
-def _chunks(data: bytes) -> Iterator[_Chunk]:
+def png_chunks(data: bytes) -> Iterator[PngChunk]:
     """Give each chunk up to the last one, or to where the file stops being PNG."""
     start = _SIGNATURE
     for _ in range(MAX_CHUNKS):
@@ -67,14 +67,14 @@ def _chunks(data: bytes) -> Iterator[_Chunk]:
         if not kind.isalpha():
             return
         end = start + _FRAME + length
-        yield _Chunk(kind, start, start + 8, end)
+        yield PngChunk(kind, start, start + 8, end)
         if kind == b"IEND":
             return
         start = end
     raise InvalidImageError(f"the PNG image has more than {MAX_CHUNKS} chunks, which is what is allowed")
 
 
-def _is_needed(data: bytes, chunk: _Chunk, image_began: bool) -> bool:
+def _is_needed(data: bytes, chunk: PngChunk, image_began: bool) -> bool:
     if image_began:
         return chunk.kind in (b"IDAT", b"IEND")
     if chunk.kind == b"tRNS":
@@ -82,13 +82,13 @@ def _is_needed(data: bytes, chunk: _Chunk, image_began: bool) -> bool:
     return chunk.kind[:1].isupper()  # a critical chunk, by the specification's rule
 
 
-def _is_sound(data: bytes, chunk: _Chunk) -> bool:
+def _is_sound(data: bytes, chunk: PngChunk) -> bool:
     """Return whether a chunk is what its checksum says."""
     checksum = int.from_bytes(data[chunk.end - 4 : chunk.end], "big")
     return zlib.crc32(data[chunk.start + 4 : chunk.end - 4]) == checksum
 
 
-def _note(metadata: _Metadata, data: bytes, chunk: _Chunk) -> None:
+def _note(metadata: _Metadata, data: bytes, chunk: PngChunk) -> None:
     body = data[chunk.body : min(chunk.end - 4, chunk.body + MAX_BLOCK_BYTES)]
     if chunk.kind == b"eXIf" and len(metadata.exif) < MAX_BLOCKS:
         metadata.exif.append(body)

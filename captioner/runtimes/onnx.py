@@ -20,7 +20,7 @@ from safetensors.numpy import load
 
 from captioner.cpus import available_cpus
 from captioner.devices import describe_threads
-from captioner.errors import CheckpointError
+from captioner.errors import CheckpointError, OptionError
 from captioner.header import GRAPHS, SCALE, CheckpointFile, Description, unreadable_file
 from captioner.types import Features, FloatArray, IntArray, ScoredStep
 
@@ -152,9 +152,15 @@ class OnnxRuntime:
         return Features(vector, grid[0] if grid else None, *self._interface.grid)
 
     def prepare(self, features: Features[Any]) -> OnnxMemory:
-        """Compute once what every step needs of the images."""
+        """Compute once what every step needs of the images.
+
+        Raises:
+            OptionError: If the grids are of several frames, which graphs of earlier versions do not take.
+        """
         given = {"vector": features.vector, "grid": features.grid}
-        found = self._prepare.run(None, {one.name: given[one.name] for one in self._prepare.get_inputs()})
+        inputs = self._prepare.get_inputs()
+        _check_locations({one.name: one.shape for one in inputs}, features)
+        found = self._prepare.run(None, {one.name: given[one.name] for one in inputs})
         return OnnxMemory(tuple(found[: self._interface.memory]), tuple(found[self._interface.memory :]))
 
     def begin(self, memory: OnnxMemory, rows_per_image: int = 1) -> OnnxState:
@@ -246,6 +252,19 @@ def in_blocks(matrix: NDArray[Any], scales: FloatArray | None = None) -> tuple[N
     else:
         steps = np.repeat(scales[:, None], blocks, axis=1)
     return (whole + MIDDLE).astype(np.uint8), steps
+
+
+def _check_locations(shapes: Mapping[str, Sequence[int | str]], features: Features[Any]) -> None:
+    """Make sure that a graph takes as many locations as there are; the shapes hold a name for what may vary."""
+    if (
+        "grid" in shapes
+        and isinstance(shapes["grid"][1], int)
+        and features.require_grid().shape[1] != shapes["grid"][1]
+    ):
+        raise OptionError(
+            "the model's ONNX graphs are of an earlier version, which looks at one frame at a time; "
+            "captioner export makes new ones"
+        )
 
 
 def _inputs(tokens: IntArray, memory: OnnxMemory, state: OnnxState) -> dict[str, NDArray[Any]]:

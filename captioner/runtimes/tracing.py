@@ -1,6 +1,7 @@
 """The parts of a captioning model as ONNX graphs, traced by torch: encoder, prepare, step and inspect.
 
-Weights keep their names in the checkpoint. Batches and rows may be of any size.
+Weights keep their names in the checkpoint. Batches and rows may be of any size, and so may the number of locations that
+the decoder attends to: several frames of a moving picture are looked at as one grid.
 """
 
 import io
@@ -165,7 +166,10 @@ def _example(config: ModelConfig) -> Tensor:
 def export_graph(
     module: nn.Module, example: Sequence[Tensor], inputs: Sequence[str], outputs: Sequence[str]
 ) -> onnx.ModelProto:
-    """Return a module's graph; the first dimension of all that goes in and out may vary."""
+    """Return a module's graph; the first dimension of all that goes in and out may vary.
+
+    So may the second of what goes in with three: these are locations.
+    """
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of shapes that become constants, which only those of the image do
@@ -175,7 +179,7 @@ def export_graph(
             buffer,  # type: ignore[arg-type]  # which the exporter that is chosen below writes into
             input_names=inputs,
             output_names=outputs,
-            dynamic_axes={name: {0: "rows"} for name in (*inputs, *outputs)},
+            dynamic_axes=_dynamic_axes(example, inputs, outputs),
             opset_version=OPSET,
             do_constant_folding=False,  # so that weights keep their names; ONNX Runtime folds when it loads them
             dynamo=False,  # ten times as fast as torch.export, and needs no further package
@@ -184,6 +188,13 @@ def export_graph(
     _strip_prefix(model.graph)
     _drop_unread(model.graph)
     return model
+
+
+def _dynamic_axes(
+    example: Sequence[Tensor], inputs: Sequence[str], outputs: Sequence[str]
+) -> dict[str, dict[int, str]]:
+    located = {name for name, value in zip(inputs, example, strict=True) if value.ndim == 3}  # [B, L, any]
+    return {name: {0: "rows"} | ({1: "locations"} if name in located else {}) for name in (*inputs, *outputs)}
 
 
 def _strip_prefix(graph: onnx.GraphProto) -> None:

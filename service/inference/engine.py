@@ -141,6 +141,11 @@ class Engine:
         self.observer.decoded(job.decode_seconds)
         return job
 
+    def prepare(self, read: Callable[[], T], *, deadline: float) -> T:
+        """Read an upload where photos are decoded, in some other way than :meth:`decode`; it raises what that does."""
+        with span("decode"):
+            return self._result(self._decoders.submit(read), deadline)
+
     def shrink(
         self, data: bytes, fit: Callable[[Image], Image], limits: ImageLimits = DEFAULT_LIMITS, *, deadline: float
     ) -> Image:
@@ -148,8 +153,7 @@ class Engine:
 
         It raises what :meth:`decode` does.
         """
-        with span("decode"):
-            return self._result(self._decoders.submit(lambda: fit(read_image(data, limits))), deadline)
+        return self.prepare(lambda: fit(read_image(data, limits)), deadline=deadline)
 
     def draw(self, paint: Callable[[], T], *, deadline: float) -> T:
         """Draw something, in one of a few threads of their own, so that neither decoding nor any request waits for it.

@@ -1,16 +1,21 @@
 """What all routes share: from the bytes of a photo to the result of a task, which may be that of an earlier request."""
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from PIL.Image import Image
 
+from captioner.clips import WatchOptions, read_clip
+from captioner.clips.options import DEFAULT_CLIP_LIMITS
+from captioner.decoding import DecodingOptions
 from captioner.errors import OptionError
 from captioner.images import DEFAULT_LIMITS
 from captioner.types import Caption
 from service.inference.cache import ResultCache, photo_hash
 from service.inference.engine import Engine
-from service.inference.jobs import Job, Model, ModelIdentity, Result, Task
+from service.inference.jobs import Job, Model, ModelIdentity, Photo, Result, Seconds, Task
+from service.inference.watching import Watched, Watching
 from service.settings import Settings
 
 Key = tuple[str, ModelIdentity, Task]
@@ -29,6 +34,7 @@ class CaptionPipeline:
     def __init__(self, engine: Engine, settings: Settings) -> None:
         self._engine = engine
         self._limits = replace(DEFAULT_LIMITS, max_bytes=settings.max_upload_bytes)
+        self._clip_limits = replace(DEFAULT_CLIP_LIMITS, max_bytes=settings.max_upload_bytes)
         self._cache = ResultCache(settings.cache_bytes, settings.cache_entries)
         self._most_places = settings.max_waiting
 
@@ -81,6 +87,42 @@ class CaptionPipeline:
                 for one in begun:
                     if isinstance(one, Job):
                         self._engine.cancel(one)  # nothing, unless an error of the options ended the wait
+
+    def watch(self, data: bytes, watching: WatchOptions, options: DecodingOptions) -> Watched:
+        """Describe a clip shot by shot; it holds as many places as frames may be looked at, but never all for long.
+
+        Nothing is kept of it.
+
+        Args:
+            data: The bytes of its file.
+            watching: How to part it.
+            options: How to search for each shot's caption.
+
+        Raises:
+            ImageError: If the clip cannot be read.
+            OptionError: If the model does not know what it is told.
+            TemporaryError: If too many wait already, there is no model yet, or the service is about to stop.
+            DeadlinePassedError: If it took too long.
+        """
+        model = self._engine.choose_model()
+        places = min(watching.max_shots * watching.frames, self._most_places)
+        with self._engine.admit(places) as deadline:
+            start = time.perf_counter()
+            clip = self._engine.prepare(
+                lambda: read_clip(data, watching, self._clip_limits, model.prepare), deadline=deadline
+            )
+            decoded = time.perf_counter() - start
+            photo = Photo(clip.width, clip.height, clip.format)
+            jobs = [Job(model, shot.frames[0], photo, Watching(shot.frames, options), deadline) for shot in clip.shots]
+            try:
+                for job in jobs:
+                    self._engine.submit(job)
+                results = [self._engine.wait(job) for job in jobs]
+            finally:
+                for job in jobs:
+                    self._engine.cancel(job)  # nothing, unless an error ended the wait
+            seconds = Seconds(decoded, sum(result.seconds.inference for result in results))
+            return Watched(model.identity, clip, [result.captions[0] for result in results], seconds)
 
     def draw(
         self,

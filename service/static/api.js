@@ -89,6 +89,17 @@ export async function requestThumbnail(id, signal) {
   return (await respond(`v1/photos/${id}/thumbnail`, {}, signal)).blob();
 }
 
+/**
+ * Ask the service for the captions of a clip's shots.
+ *
+ * @param {Blob} clip The file's bytes.
+ * @param {AbortSignal} signal Aborts the request; the promise then rejects with an AbortError.
+ * @returns {Promise<object>} The answer of POST /v1/clips.
+ */
+export function requestShots(clip, signal) {
+  return request("v1/clips", posted(clip, {}), signal);
+}
+
 /** Ask the service whether it accepts a key. Where it does not answer, what is asked with the key will tell why. */
 export async function isAccepted(key) {
   const headers = headersFor(key);

@@ -3,6 +3,7 @@
 import { Album } from "./album.js";
 import { Camera } from "./camera.js";
 import { ask, cancel, caption, correct, score, withdraw } from "./captioning.js";
+import { ClipPanel } from "./clip.js";
 import { CorrectionForm } from "./correction.js";
 import { listenForPhotos } from "./intake.js";
 import { listenForKeys } from "./keys.js";
@@ -42,6 +43,10 @@ const correction = part("correction-form") && new CorrectionForm(
   (text) => send(correction, correct, text),
   () => send(correction, (photo, _, onPause) => withdraw(photo, onPause), ""),
 );
+const clip = new ClipPanel(part, (problem) => {
+  trouble = problem;
+  showProblem();
+});
 const options = new OptionsPanel(part("options"), () => captionAgain());
 const search = part("search") && new Search(part("search"), (problem) => wantKey(problem, search.form));
 
@@ -101,6 +106,7 @@ function askAgain() {
   show();
   (form?.querySelector("input") ?? part("caption")).focus(); // the form that had the focus is gone
   form?.requestSubmit();
+  clip.askAgain();
 }
 
 /** Send what the visitor wrote in a form, by `request`, and explain there what goes wrong. */
@@ -137,6 +143,7 @@ listenForKeys(result, part);
 offerLanguages(() => {
   options.update();
   search?.update();
+  clip.show();
   show();
 });
 new Camera(part, (photo) => receive(Promise.resolve([photo])));

@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 
 from captioner.answers.answering import MAX_ANSWERS
 from captioner.answers.header import MAX_QUESTION
+from captioner.clips import WatchOptions
+from captioner.clips.webvtt import REVIEWS
 from captioner.decoding import MAX_BEAM_SIZE, MAX_LENGTH, MAX_NGRAM_SIZE, MAX_SEED, DecodingOptions
 from captioner.errors import OptionError
 from service.web.requests import Fields, Given, JsonValue
@@ -185,6 +187,27 @@ QUESTIONS: Mapping[str, Kind] = {
 NUM_ANSWERS = 5
 CORRECTIONS: Mapping[str, Kind] = {
     "text": free_text(1, MAX_CORRECTION, "the sentence that describes the photo"),
+}
+NUM_SHOTS = 8
+CLIPS: Mapping[str, Kind] = {
+    "max_shots": whole_number(
+        1, 16, "most shots to part the clip into; times `frames`, as many places in the queue are taken"
+    ),
+    "frames": whole_number(1, 8, "most frames of a shot that are looked at together"),
+    "min_seconds": decimal_number(0, 60, "how long a shot lasts at least"),
+    "format": one_of({"json": "json", "vtt": "vtt"}, "JSON, or subtitles as WebVTT"),
+    "review": one_of(
+        {name: name for name in REVIEWS},
+        'what becomes of captions that need review, in WebVTT: they stay, begin with "(unsure)", or are left out',
+    ),
+    **{name: kind for name, kind in DECODING.items() if name != "num_captions"},
+}
+CLIP_DEFAULTS: Mapping[str, Any] = {
+    "max_shots": NUM_SHOTS,
+    "frames": WatchOptions.frames,
+    "min_seconds": WatchOptions.min_seconds,
+    "format": "json",
+    "review": "mark",
 }
 HEATMAPS: Mapping[str, Kind] = {
     **DECODING,

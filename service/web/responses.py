@@ -64,12 +64,15 @@ def _rounded(values: NDArray[np.float32], decimals: int) -> Any:
     return values.astype(np.float64).round(decimals).tolist()  # float32 has no short decimals
 
 
-def _weights(caption: Caption) -> Sequence[list[float] | None]:
-    """Return the attention of each word; all of them are rounded at once, since one by one cost as much as the JSON."""
+def _weights(caption: Caption) -> Sequence[Any]:
+    """Return the attention of each word, of a shot that of each of its frames.
+
+    All are rounded at once, since one by one cost as much as the JSON.
+    """
     if caption.attention is None:
         return [None] * len(caption.words)
-    words, rows, cols = caption.attention.shape  # of no words, too, which "-1" in their place would not bear
-    rounded: list[list[float]] = _rounded(caption.attention.reshape(words, rows * cols), DECIMALS)
+    *before, rows, cols = caption.attention.shape  # of no words, too, which "-1" in their place would not bear
+    rounded: list[Any] = _rounded(caption.attention.reshape(*before, rows * cols), DECIMALS)
     return rounded
 
 
@@ -77,7 +80,7 @@ def attention_grid(captions: Sequence[Caption]) -> list[int] | None:
     """Return the rows and columns of the attention maps, or None when the model does not attend."""
     for caption in captions:
         if caption.attention is not None:
-            return list(caption.attention.shape[1:])
+            return list(caption.attention.shape[-2:])
     return None
 
 
@@ -131,7 +134,7 @@ def answer_question(result: Result, start: float) -> Response:
         unknown_words=list(found.unknown),
         attention=None if maps is None else [round(weight, DECIMALS) for weight in maps.ravel().tolist()],
         attention_grid=None if maps is None else list(maps.shape),
-        timing_ms=_times(result) | {"total": _since(start)},
+        timing_ms=_times(result) | {"total": since(start)},
         **_cached(result),
     )
 
@@ -142,7 +145,7 @@ def answer_each(model: ModelIdentity, results: Sequence[Result | Exception], sta
         id=request_id(),
         model=model_payload(model),
         results=[_result_payload(result) for result in results],
-        timing_ms={"total": _since(start)},
+        timing_ms={"total": since(start)},
     )
 
 
@@ -153,7 +156,7 @@ def _answer(result: Result, start: float, **payload: Any) -> Response:
         image=image_payload(result.photo),
         **payload,
         attention_grid=attention_grid(result.captions),
-        timing_ms=_times(result) | {"total": _since(start)},
+        timing_ms=_times(result) | {"total": since(start)},
         **_cached(result),
     )
 
@@ -176,12 +179,14 @@ def _cached(result: Result) -> dict[str, bool]:
 
 
 def _times(result: Result) -> dict[str, float]:
-    return {"decode": _milliseconds(result.seconds.decode), "inference": _milliseconds(result.seconds.inference)}
+    return {"decode": milliseconds(result.seconds.decode), "inference": milliseconds(result.seconds.inference)}
 
 
-def _since(start: float) -> float:
-    return _milliseconds(time.perf_counter() - start)
+def since(start: float) -> float:
+    """Return how many milliseconds ago something began, by ``time.perf_counter``."""
+    return milliseconds(time.perf_counter() - start)
 
 
-def _milliseconds(seconds: float) -> float:
+def milliseconds(seconds: float) -> float:
+    """Return a time as it is told."""
     return round(seconds * 1000, 1)

@@ -80,12 +80,24 @@ class FakePredictor:
     def understands(self, question: str) -> bool:
         return STRANGE not in question
 
+    def caption_frames(self, frames: Sequence[Image.Image], options: DecodingOptions) -> list[Caption]:
+        if STRANGE in options.beginning:
+            raise OptionError(f"beginning: the model does not know {STRANGE}")
+        reds = [str(frame.convert("RGB").getpixel((0, 0))[0]) for frame in frames]  # type: ignore[index]
+        words = ("a", "clip", "of", *reds)
+        attention = np.full((len(words), len(frames), 7, 7), 0.4 / (48 * len(frames)), np.float32)
+        for word in range(len(words)):
+            for frame in range(len(frames)):
+                attention[(word, frame, *CELLS[frame % len(CELLS)])] = 0.6 / len(frames)
+        return [replace(fake_caption(words, -3.0, activations=False), attention=attention, needs_review=True)]
+
 
 class MutePredictor(FakePredictor):
-    """A model that answers no questions."""
+    """A model that answers no questions, and watches no clips."""
 
     answers = None  # type: ignore[assignment]
     understands = None  # type: ignore[assignment]
+    caption_frames = None  # type: ignore[assignment]
 
 
 class BlindPredictor(FakePredictor):

@@ -13,7 +13,7 @@ from service.web.openapi.operations import FULL, JSON_MIME, MIME, delete, errors
 from service.web.openapi.photos import TAG as PHOTOS
 from service.web.openapi.photos import photo_paths
 from service.web.openapi.schemas import SCHEMAS, one
-from service.web.parameters import CAPTIONS, CORRECTIONS, HEATMAPS, NUM_ANSWERS, QUESTIONS, SCORES
+from service.web.parameters import CAPTIONS, CLIP_DEFAULTS, CLIPS, CORRECTIONS, HEATMAPS, NUM_ANSWERS, QUESTIONS, SCORES
 
 VERSION = "1.0.0"  # of the interface
 NATIVE, HEALTH = "Captions", "Health"
@@ -52,7 +52,7 @@ def create_document(settings: Settings) -> dict[str, Any]:
 
 def _paths(settings: Settings) -> dict[str, Any]:
     corrections = {} if settings.corrections is None else _correction_paths()
-    native = _native_paths(settings) | corrections | _health_paths()
+    native = _native_paths(settings) | _clip_paths(settings) | corrections | _health_paths()
     return native | adapter_paths(settings) | language_model_paths(settings)
 
 
@@ -132,6 +132,22 @@ def _correction_paths() -> dict[str, Any]:
             "correction",
         ),
     }
+
+
+def _clip_paths(settings: Settings) -> dict[str, Any]:
+    defaults = {name: value for name, value in asdict(settings.options()).items() if name in CLIPS}
+    answer = json_answer("The captions of the shots.", one("Watched"))
+    answer["content"]["text/vtt"] = {"schema": {"type": "string"}}
+    watch = post(
+        "watch",
+        "Describe a moving picture",
+        "The caption of each shot of an animated GIF, WebP or PNG, or of an MP4 or WebM where the service has PyAV. "
+        "The clip comes as a photo does.",
+        NATIVE,
+        **taken(CLIPS, {**defaults, **CLIP_DEFAULTS}),
+        ok=answer,
+    )
+    return {"/v1/clips": watch}
 
 
 def _health_paths() -> dict[str, Any]:

@@ -85,6 +85,10 @@ CACHED = {"type": "boolean", "description": "there, and true, if the answer was 
 RESULT = {"image": one("Image"), "captions": many(one("Caption")), "attention_grid": one("Grid")}
 
 
+SHOT = {"start": NUMBER, "end": NUMBER, "frames": many(NUMBER), "caption": one("ShotCaption")}
+CLIP = {"width": WHOLE, "height": WHOLE, "format": TEXT, "seconds": NUMBER, "frames": WHOLE}
+
+
 def _caption(word: str) -> Schema:
     said = {
         **SAID,
@@ -174,6 +178,19 @@ NATIVE: dict[str, Schema] = {
     ),
     "Correction": thing({"id": TEXT, "text": TEXT, "new": TRUTH}),
     "Corrected": thing({"id": TEXT, "correction": one("Correction")}),
+    "ShotWord": thing({**SAID, "attention": maybe(many(many(NUMBER)))}),
+    "ShotCaption": _caption("ShotWord"),
+    "Shot": thing(SHOT),
+    "Watched": thing(
+        {
+            "id": TEXT,
+            "model": one("Model"),
+            "clip": thing(CLIP),
+            "shots": many(one("Shot")),
+            "attention_grid": one("Grid"),
+            "timing_ms": thing({**TIMES, "total": NUMBER}),
+        }
+    ),
     "Alive": {"type": "object", "properties": {"status": TEXT}, "required": ["status"]},
 }
 ADAPTERS: dict[str, Schema] = {

@@ -31,7 +31,7 @@ from schemathesis.specs.openapi.checks import (
 from service import Settings, create_app
 from service.web.adapters.hugging_face import PARAMETERS
 from service.web.openapi import create_document
-from service.web.parameters import CAPTIONS, CORRECTIONS, DECODING, HEATMAPS, SCORES, Kind
+from service.web.parameters import CAPTIONS, CLIPS, CORRECTIONS, DECODING, HEATMAPS, SCORES, Kind
 from tests.support.fakes import FakePredictor
 
 MakePhoto = Callable[..., bytes]
@@ -39,6 +39,7 @@ OpenPage = Callable[..., Page]
 TABLES = {
     "/v1/captions": CAPTIONS,
     "/v1/scores": SCORES,
+    "/v1/clips": CLIPS,
     "/v1/corrections": CORRECTIONS,
     "/v1/heatmaps": HEATMAPS,
 }
@@ -188,7 +189,8 @@ def test_an_unchanged_document_is_not_sent_again(client: FlaskClient) -> None:
 
 def some_photos() -> strategies.SearchStrategy[bytes]:
     file = io.BytesIO()
-    Image.new("RGB", (24, 16), (7, 80, 40)).save(file, "PNG")
+    first, second = (Image.new("RGB", (24, 16), colour) for colour in ((7, 80, 40), (200, 10, 90)))
+    first.save(file, "PNG", save_all=True, append_images=[second], duration=700)  # a photo, and a clip
     whole = file.getvalue()
     return strategies.sampled_from([whole] * 6 + [whole[:50], b"no image"]) | strategies.binary(max_size=50)
 
