@@ -25,11 +25,12 @@ HELP = {
 EPILOG = """\
 CLIP is an animated GIF, WebP or PNG; or, with pip install 'captioner[video]', an MP4 or WebM.
 
-output: one line per shot: when it begins and ends, in seconds, and its caption, with tabs between. With --json: one
-JSON object, in which the attention of a caption is [words, frames, rows, cols]. With --vtt, subtitles in WebVTT; the
-same file serves as spoken descriptions, <track kind="descriptions">.
+output: one line per shot: when it begins and ends, in seconds, and its caption, with tabs between.
+With --json: one JSON object, in which the attention of a caption is [words, frames, rows, cols].
+With --vtt, subtitles in WebVTT; the same file serves as spoken descriptions, <track kind="descriptions">.
 
-The model learnt from single photos: it says what is to be seen in a shot, hardly what happens. Slow fades are no cuts.
+The model learnt from single photos: it says what is to be seen in a shot, hardly what happens.
+Slow fades are no cuts.
 
 examples:
   captioner watch clip.gif
