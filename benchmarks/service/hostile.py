@@ -22,6 +22,7 @@ CORRECTIONS = "/v1/corrections"  # which not every service takes
 UPLOADS = (
     "/v1/captions?beam_size=1&max_length=3",
     "/v1/scores?text=a+dog",
+    "/v1/answers?question=how+many+dogs",
     "/v1/clips?beam_size=1&max_length=3&max_shots=4",
 )
 NAMES = ("flickr8k", "captioner", "fake", "1")  # to put in place of a path's variables
