@@ -102,7 +102,8 @@ def test_the_shipped_models_scores_agree_with_its_search() -> None:
         picture = Image.open(sample).convert("RGB")
         for found in predictor.captions([picture], DecodingOptions(num_captions=3))[0]:
             assert found.finished
-            assert predictor.score(picture, found.text).log_prob == pytest.approx(found.log_prob, abs=1e-4)
+            # not closer: in 8 bits, one row is not computed exactly as several beams are
+            assert predictor.score(picture, found.text).log_prob == pytest.approx(found.log_prob, abs=0.02)
 
 
 def test_a_batch_of_scores_is_what_each_is_alone(predictor: CaptionPredictor, pictures: list[Image.Image]) -> None:

@@ -11,6 +11,7 @@ from captioner.encoders import build_encoder
 from captioner.errors import ConfigError, OptionError
 from captioner.model import CaptionModel
 from captioner.tokenizers import TOKENIZERS
+from training.answers.recipe import AnswerRecipe
 from training.concepts.recipe import ConceptRecipe
 from training.language.recipe import LanguageRecipe
 from training.recipe import Recipe, TokenizerRecipe, load_recipe, read_recipe
@@ -26,6 +27,7 @@ SHIPPED: dict[str, type[Any]] = {
     "coco-concepts": ConceptRecipe,
     "flickr8k": Recipe,
     "flickr8k-all": StagesRecipe,
+    "flickr8k-answers": AnswerRecipe,
     "flickr8k-concepts": ConceptRecipe,
     "flickr8k-critical": Recipe,
     "flickr8k-together": Recipe,

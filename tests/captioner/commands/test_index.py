@@ -121,7 +121,7 @@ def test_follow_captions_what_arrives_once_it_is_whole_and_nothing_twice(
 
 @pytest.mark.slow
 def test_killed_while_it_indexes_it_loses_and_doubles_nothing(tmp_path: Path) -> None:
-    photos, place, done = small_photos(tmp_path / "photos", 300), tmp_path / "index.sqlite", 0
+    photos, place, done = small_photos(tmp_path / "photos", 1000), tmp_path / "index.sqlite", 0
     index = PhotoIndex(place, writable=True)
     for _ in range(2):
         running, wanted = program("index", photos, "--index", place), done + 60
@@ -131,12 +131,12 @@ def test_killed_while_it_indexes_it_loses_and_doubles_nothing(tmp_path: Path) ->
         running.kill()
         running.wait()
         done = len(index)
-        assert wanted <= done < 300
+        assert wanted <= done < 1000
     assert program("index", photos, "--index", place).wait(PATIENCE) == 0
     assert set(index.known(photos.resolve())) == {path.name for path in photos.iterdir()}
     whole = tmp_path / "whole.sqlite"
     assert program("index", photos, "--index", whole).wait(PATIENCE) == 0
-    assert len(_captions(index)) == 300
+    assert len(_captions(index)) == 1000
     assert _captions(index) == _captions(PhotoIndex(whole))
 
 

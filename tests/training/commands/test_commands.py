@@ -40,6 +40,7 @@ def test_ctrl_c_ends_every_command_without_a_traceback(
     needed: dict[str, list[str]] = {
         **{command: ["--recipe", "x.toml"] for command in ("all", "fit", "fit-concepts", "fit-text", "check")},
         "fit-answers": ["--recipe", "x.toml"],
+        "grow": ["--corrections", "kept", "--out", out],
         "make-questions": [*DATA, "--questions", str(tmp_path / "q.json"), "--answers", str(tmp_path / "a.json")],
         "evaluate-answers": ["--questions", "q.json", "--answers", "a.json", "--images", "photos"],
         "prepare": ["coco", "--year", "2014", "--root", str(tmp_path)],
