@@ -372,7 +372,7 @@ def test_the_model_s_hash_is_that_of_its_file(small_checkpoint_file: Path) -> No
 def test_where_a_model_computes_is_logged(small_checkpoint_file: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level("INFO", logger="service.lifecycle"):
         load_model(Settings(checkpoint=small_checkpoint_file, inference_threads=1, device="cpu"))
-    assert [record.message for record in caplog.records] == ["the model runs on cpu (1 thread)"]
+    assert "the model runs on cpu (1 thread)" in [record.message for record in caplog.records]
 
 
 def test_a_device_that_is_not_there(small_checkpoint_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
