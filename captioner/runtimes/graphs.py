@@ -64,10 +64,10 @@ def tabulate_words(model: onnx.ModelProto, limit: int = MAX_TABLE) -> None:
 class IntegerMatrices:
     """Lets a step multiply by its matrices as 8-bit integers, and score the likeliest words exactly.
 
-    What is multiplied is rounded as well, in blocks of a row, each to 255 steps of its own; so a row's result depends
-    on no other row, and a caption on none of those that it is batched with. Rounding the scores of words cost most. So
-    they serve to find the likeliest, whose scores are then computed anew in floating point; a search of up to 16 beams
-    takes no others.
+    What is multiplied is rounded as well, in blocks of a row, each to 255 steps of its own; so a row's result does not
+    depend on what stands in the others. (How many there are changes the order of sums in floating point, by some 1e-6.)
+    Rounding the scores of words cost most. So they serve to find the likeliest, whose scores are then computed anew in
+    floating point; a search of up to 16 beams takes no others.
 
     Args:
         model: The graph, which is changed in place.

@@ -73,8 +73,8 @@ def _size(result: Result) -> int:
 
 
 def _said_size(said: Said) -> int:
-    arrays = [] if isinstance(said, Answers) else [*(said.activations or {}).values()]
-    arrays += [] if said.attention is None else [said.attention]
-    return WORD_BYTES * (1 + len(said.answers if isinstance(said, Answers) else said.words)) + sum(
-        array.nbytes for array in arrays
-    )
+    if isinstance(said, Answers):
+        parts, arrays = len(said.answers), [said.attention]
+    else:
+        parts, arrays = len(said.words), [said.attention, *(said.activations or {}).values()]
+    return WORD_BYTES * (1 + parts) + sum(array.nbytes for array in arrays if array is not None)

@@ -102,8 +102,8 @@ def test_the_shipped_models_scores_agree_with_its_search() -> None:
         picture = Image.open(sample).convert("RGB")
         for found in predictor.captions([picture], DecodingOptions(num_captions=3))[0]:
             assert found.finished
-            # not closer: in 8 bits, one row is not computed exactly as several beams are
-            assert predictor.score(picture, found.text).log_prob == pytest.approx(found.log_prob, abs=0.02)
+            # One row and several sum floats in other orders, 1e-6 apart, which rounding to 8 bits makes 0.003 of.
+            assert predictor.score(picture, found.text).log_prob == pytest.approx(found.log_prob, abs=0.005)
 
 
 def test_a_batch_of_scores_is_what_each_is_alone(predictor: CaptionPredictor, pictures: list[Image.Image]) -> None:
