@@ -14,8 +14,8 @@ from captioner.config import ModelConfig, from_dict, to_dict
 from captioner.errors import CheckpointError
 from captioner.tokenizers import Tokenizer, tokenizer_from_dict
 
-FORMAT_VERSION = 3
-READABLE_VERSIONS = (1, 2, 3)
+FORMAT_VERSION = 4
+READABLE_VERSIONS = (1, 2, 3, 4)
 HEADER_KEYS = ("format_version", "config", "tokenizer", "provenance")
 OPTIONAL_KEYS = ("calibration", "onnx")
 OTHER_KINDS = {  # what this project writes besides, as the header tells it
@@ -25,6 +25,8 @@ OTHER_KINDS = {  # what this project writes besides, as the header tells it
 }
 SHIPPED = Path(__file__).parent / "flickr8k.safetensors"
 SCALE = ".scale"  # what is added to the name of a matrix of 8 bits for that of its rows' steps
+LARGEST = ".largest"  # or, if blocks of its rows have steps of their own, for that of the blocks' largest numbers
+BLOCK = 16  # numbers of a row that have a step of their own there
 GRAPHS = "onnx."  # what the names of tensors begin with that are no weights but ONNX graphs, as bytes
 
 

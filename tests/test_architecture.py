@@ -25,8 +25,8 @@ ORDER = {
         "web", "app", "server", "lifecycle", "__main__",
     ),
     "training": (
-        "errors", "gradients", "data", "inputs", "evaluation", "data.check", "phase", "recipe_file", "recipe_keys",
-        "recipe", "losses", "language.model", "initial", "runs", "language", "captioning", "growing", "concepts",
+        "errors", "gradients", "data", "inputs", "evaluation", "data.check", "initial.batch_norms", "initial.pretrained",
+        "distillation", "phase", "recipe_file", "recipe_keys", "recipe", "losses", "language.model", "initial", "runs", "language", "captioning", "growing", "concepts",
         "questions", "answers", "runs.start", "stages", "commands", "__main__",
     ),
 }  # fmt: skip

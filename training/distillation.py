@@ -60,7 +60,7 @@ class ClassTeacher(nn.Module):
         self.encoder = build_encoder(config)
         weights = pretrained_weights(config.name, recipe.weights)
         self.encoder.load_pretrained(weights)
-        weight, bias = classifier_of(self.encoder, weights, recipe.weights)
+        weight, bias = classifier_of(self.encoder, weights, f"distillation.weights {recipe.weights}")
         self.register_buffer("classifier_weight", weight)
         self.register_buffer("classifier_bias", bias)
         self.requires_grad_(False).eval()
@@ -93,8 +93,13 @@ def class_teacher(config: EncoderConfig, recipe: DistillationRecipe) -> ClassTea
     return ClassTeacher(config, recipe) if recipe.weights and recipe.weight else None
 
 
-def classifier_of(encoder: Encoder, weights: Mapping[str, Tensor], file: str) -> tuple[Tensor, Tensor]:
+def classifier_of(encoder: Encoder, weights: Mapping[str, Tensor], named: str) -> tuple[Tensor, Tensor]:
     """Return the matrix ``[C, P]`` and the bias ``[C]`` of the classifier in a file of an encoder's pretrained weights.
+
+    Args:
+        encoder: Whose vector it reads.
+        weights: What the file holds.
+        named: What messages call the file.
 
     Raises:
         ConfigError: If there is none that reads the encoder's vector, or several.
@@ -109,7 +114,7 @@ def classifier_of(encoder: Encoder, weights: Mapping[str, Tensor], file: str) ->
     ]
     if len(found) != 1:
         raise ConfigError(
-            f"distillation.weights {file}: has {len(found)} classifiers of vectors of {encoder.vector_size}; "
+            f"{named}: has {len(found)} classifiers of vectors of {encoder.vector_size}; "
             f"it must have one, as ImageNet's weights of {encoder.config.name} do"
         )
     return weights[found[0]], weights[found[0].replace("weight", "bias")]

@@ -10,7 +10,7 @@ from safetensors import safe_open
 
 from captioner.commands.arguments import local_file
 from captioner.commands.output import DONE, say
-from captioner.header import GRAPHS, SCALE, SHIPPED, read_header
+from captioner.header import GRAPHS, LARGEST, SCALE, SHIPPED, read_header
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -23,7 +23,7 @@ def run(arguments: Namespace) -> int:
     path = arguments.checkpoint or SHIPPED
     header = read_header(path)
     with safe_open(path, framework="np") as file:
-        names = [name for name in file.keys() if not name.endswith(SCALE) and not name.startswith(GRAPHS)]  # noqa: SIM118 - it is no mapping
+        names = [name for name in file.keys() if not name.endswith((SCALE, LARGEST)) and not name.startswith(GRAPHS)]  # noqa: SIM118 - it is no mapping
         shapes = [file.get_slice(name).get_shape() for name in names]
     numbers = {"parameters": sum(map(math.prod, shapes)), "file_bytes": path.stat().st_size}
     say(json.dumps({"file": str(path), **numbers, **_abbreviated(header)}, indent=2))

@@ -11,11 +11,11 @@ from torch import Tensor
 
 from captioner.checkpoint import build_checkpoint, stored_weights, write_safetensors
 from captioner.errors import CheckpointError, OptionError
-from captioner.header import GRAPHS, SCALE, CheckpointFile
+from captioner.header import GRAPHS, LARGEST, SCALE, CheckpointFile
 from captioner.model import CaptionModel
 from captioner.quantization import restore_matrices, round_matrices
 from captioner.runtimes.graphs import IntegerMatrices, name_weights, sensitive, tabulate_words
-from captioner.runtimes.onnx import Interface, OnnxRuntime
+from captioner.runtimes.onnx import INTEGERS, Interface, OnnxRuntime
 from captioner.runtimes.torch import TorchRuntime
 from captioner.runtimes.tracing import Traced, trace
 from captioner.types import FloatArray, Runtime
@@ -46,7 +46,8 @@ def export_checkpoint(source: Path | str | None, target: Path, bits: int = 32) -
         source: The checkpoint; ``None`` is the shipped one.
         target: Where to; it may be the same file.
         bits: How a step multiplies by its matrices: 32 as torch does, 8 as integers. Matrices are then stored in 8 bits
-            (:mod:`captioner.quantization`), but for those whose rounding would change captions, in 16.
+            (:mod:`captioner.quantization`), but for those whose rounding row by row would change captions: these in 8
+            bits by blocks, as the graphs multiply by them, or in 16 where a graph wants floating-point numbers.
 
     Returns:
         How far what was written is from torch with the same weights.
@@ -62,7 +63,7 @@ def export_checkpoint(source: Path | str | None, target: Path, bits: int = 32) -
     traced, stored = trace(checkpoint.model), stored_weights(file)
     if bits == BITS[0]:
         rounded = {name for name in stored if name + SCALE in stored}
-        stored = round_matrices(checkpoint.model.state_dict(), kept=_kept(traced, set(stored) - rounded))
+        stored = _rounded(checkpoint.model.state_dict(), traced, set(stored) - rounded)
         checkpoint.model.load_state_dict(restore_matrices(stored))
         traced = trace(checkpoint.model)
     found = _compare(checkpoint.model, traced, stored, BITS[1])
@@ -81,17 +82,20 @@ def export_checkpoint(source: Path | str | None, target: Path, bits: int = 32) -
     return found
 
 
-def _kept(traced: Traced, matrices: Collection[str]) -> set[str]:
-    """Return those matrices that are stored in half precision."""
+def _rounded(weights: Mapping[str, Tensor], traced: Traced, matrices: Collection[str]) -> dict[str, Tensor]:
+    """Return weights as they are stored, of which the given matrices may bear no rounding row by row."""
     step = deepcopy(traced.graphs["step"])
     tabulate_words(step)
-    return sensitive(traced.graphs["prepare"], step, matrices)
+    kept = sensitive(traced.graphs["prepare"], step, matrices)
+    named = _finished(traced, round_matrices(weights, kept=kept), BITS[0])[1].weights
+    whole = {name for names in named.values() for name in names}
+    return round_matrices(weights, kept=kept, in_blocks={name for name in kept if name not in whole and name + INTEGERS in whole})
 
 
 def _finished(traced: Traced, stored: Mapping[str, Tensor], bits: int) -> tuple[dict[str, bytes], Interface]:
     """Return graphs as they are stored, and what the header says of them."""
     graphs, weights = {}, {}
-    matrices = {name for name, value in stored.items() if value.ndim == 2}
+    matrices = {name for name, value in stored.items() if value.ndim == 2 and not name.endswith(LARGEST)}
     integers = {"prepare": {name for name in matrices if name + SCALE in stored}, "step": matrices, "inspect": matrices}
     for name, original in traced.graphs.items():
         graph = type(original)()

@@ -6,7 +6,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from captioner.runtimes.onnx import BLOCK, INTEGERS, SCALES
+from captioner.header import BLOCK
+from captioner.runtimes.onnx import INTEGERS, SCALES
 
 MICROSOFT = "com.microsoft"  # ONNX Runtime's own operators
 EXACT = 32  # words per row whose scores are exact: twice 16 beams, and more than enough for five

@@ -21,12 +21,11 @@ from safetensors.numpy import load
 from captioner.cpus import available_cpus
 from captioner.devices import describe_threads
 from captioner.errors import CheckpointError, OptionError
-from captioner.header import GRAPHS, SCALE, CheckpointFile, Description, unreadable_file
+from captioner.header import BLOCK, GRAPHS, LARGEST, SCALE, CheckpointFile, Description, unreadable_file
 from captioner.types import Features, FloatArray, IntArray, ScoredStep
 
 INTEGERS = ".integers"  # ends the name of a matrix of 8 bits as integer kernels read it, in blocks of rows
 SCALES = ".scales"  # ends the name of the steps of its blocks
-BLOCK = 16  # numbers of a row that have a step of their own
 MIDDLE, STEPS = 128, 127  # the byte that stands for zero, and steps on either side of it
 GRAPH_VERSION = 2
 STEP_THREADS = 2  # a photo took 44 ms with two and 55 with one, on two cores; there is too little to do for more
@@ -217,8 +216,14 @@ class OnnxRuntime:
 
     def _blocks(self, name: str) -> tuple[NDArray[np.uint8], FloatArray]:
         if name not in self._rounded:
-            self._rounded[name] = in_blocks(self._weights[name], self._weights.get(name + SCALE))
+            self._rounded[name] = in_blocks(self._weights[name], self._steps(name))
         return self._rounded[name]
+
+    def _steps(self, name: str) -> FloatArray | None:
+        """Return the steps of a matrix of 8 bits: ``[I]`` of its rows, or ``[I, blocks]`` of their blocks."""
+        if name + LARGEST in self._weights:
+            return _steps_of(self._weights[name + LARGEST].astype(np.float32))
+        return self._weights.get(name + SCALE)
 
     def _weight(self, name: str) -> NDArray[Any]:
         """Return a weight in the form that its name tells."""
@@ -226,9 +231,10 @@ class OnnxRuntime:
             return self._blocks(name.removesuffix(INTEGERS))[0]
         if name.endswith(SCALES):
             return self._blocks(name.removesuffix(SCALES))[1]
-        value: NDArray[Any] = self._weights[name]
-        if name + SCALE in self._weights:
-            return np.asarray(value.astype(np.float32) * self._weights[name + SCALE][:, None])
+        value, steps = self._weights[name], self._steps(name)
+        if steps is not None:
+            each = steps[:, None] if steps.ndim == 1 else steps.repeat(BLOCK, axis=1)[:, : value.shape[1]]
+            return np.asarray(value.astype(np.float32) * each)
         return value.astype(np.float32) if value.dtype == np.float16 else value
 
 
@@ -237,7 +243,7 @@ def in_blocks(matrix: NDArray[Any], scales: FloatArray | None = None) -> tuple[N
 
     Args:
         matrix: Floating-point numbers, or integers that are rounded already.
-        scales: ``[I]``, the steps of integers.
+        scales: The steps of integers, ``[I]`` of rows or ``[I, blocks]`` of their blocks.
 
     Returns:
         Bytes ``[I, blocks, BLOCK]``, the last block filled up with zeros, and the blocks' steps ``[I, blocks]``.
@@ -247,11 +253,17 @@ def in_blocks(matrix: NDArray[Any], scales: FloatArray | None = None) -> tuple[N
     whole[:, : matrix.shape[1]] = matrix
     whole = whole.reshape(len(matrix), blocks, BLOCK)
     if scales is None:
-        steps = np.maximum(np.abs(whole).max(axis=2), np.finfo(np.float32).tiny) / np.float32(STEPS)
+        steps = _steps_of(np.abs(whole).max(axis=2))
         whole = np.rint(whole / steps[:, :, None])
     else:
-        steps = np.repeat(scales[:, None], blocks, axis=1)
+        steps = np.repeat(scales[:, None], blocks, axis=1) if scales.ndim == 1 else scales
     return (whole + MIDDLE).astype(np.uint8), steps
+
+
+def _steps_of(largest: FloatArray) -> FloatArray:
+    """Return the steps of blocks, given their largest absolute numbers."""
+    steps: FloatArray = np.maximum(largest, np.finfo(np.float32).tiny) / np.float32(STEPS)
+    return steps
 
 
 def _check_locations(shapes: Mapping[str, Sequence[int | str]], features: Features[Any]) -> None:

@@ -22,6 +22,7 @@ from captioner.checkpoint import (
 from captioner.config import DecoderConfig, EncoderConfig, ImageConfig, ModelConfig
 from captioner.decoders import DECODERS
 from captioner.errors import CheckpointError, ConfigError
+from captioner.header import BLOCK, LARGEST, SCALE
 from captioner.model import CaptionModel
 from captioner.quantization import restore_matrices, round_matrices
 from captioner.tokenizers import CharacterTokenizer, Tokenizer, WordTokenizer
@@ -120,6 +121,7 @@ def test_eight_bits_quarter_the_matrices(small_checkpoint: Checkpoint, tmp_path:
     for name, value in loaded.items():  # what is rounded stays as it is
         torch.testing.assert_close(again[name], value, rtol=1e-6, atol=0)
     with safe_open(rounded, framework="pt") as file:
+        assert not [name for name in file.keys() if name.endswith(LARGEST)]  # noqa: SIM118
         matrices = [name for name, value in small_checkpoint.model.state_dict().items() if value.ndim == 2]
         assert {file.get_tensor(name).dtype for name in matrices} == {torch.int8}
 
@@ -129,6 +131,31 @@ def test_rows_of_zeros_stay_zero() -> None:
     restored = restore_matrices(round_matrices({"m": matrix, "count": torch.tensor(3)}))
     torch.testing.assert_close(restored["m"], torch.tensor([[0.0, 0.0], [64 / 127 * 2, -2.0]]))
     assert int(restored["count"]) == 3
+
+
+@pytest.mark.parametrize("columns", [BLOCK, 2 * BLOCK + 3, 5])
+def test_blocks_of_a_row_have_steps_of_their_own(columns: int) -> None:
+    matrix = torch.randn(6, columns, generator=torch.Generator().manual_seed(0)) * torch.logspace(-3, 1, columns)
+    matrix[2] = 0
+    stored = round_matrices({"m": matrix, "n": matrix}, in_blocks=["m"])
+    assert sorted(stored) == ["m", "m" + LARGEST, "n", "n" + SCALE]
+    assert stored["m" + LARGEST].shape == (6, -(-columns // BLOCK))
+    restored = restore_matrices(stored)
+    for first in range(0, columns, BLOCK):
+        block = matrix[:, first : first + BLOCK].half().float()
+        half_a_step = block.abs().amax(dim=1, keepdim=True) / 127 / 2
+        error = (restored["m"][:, first : first + BLOCK] - block).abs()
+        assert bool((error <= 1.001 * half_a_step).all())
+    errors = [float((restored[name] - matrix).norm()) for name in "mn"]
+    assert errors[0] < errors[1] or columns <= BLOCK
+    again = round_matrices(restored, in_blocks=["m"])
+    assert all(torch.equal(again[name], stored[name]) for name in ("m", "m" + LARGEST))
+
+
+def test_version_3_still_loads(small_checkpoint: Checkpoint, small_checkpoint_file: Path, tmp_path: Path) -> None:
+    old = rewrite(small_checkpoint_file, tmp_path / "old.safetensors", format_version=3)
+    loaded = load_checkpoint(old).model.state_dict()
+    assert all(torch.equal(loaded[name], value) for name, value in small_checkpoint.model.state_dict().items())
 
 
 def version_1(path: Path, target: Path) -> Path:
@@ -185,7 +212,7 @@ def test_the_whole_family_round_trips(decoder: str, cell: str, tokenizer: Tokeni
 
 def test_the_header_reads_without_weights(small_checkpoint_file: Path) -> None:
     header = read_header(small_checkpoint_file)
-    assert header["format_version"] == 3
+    assert header["format_version"] == 4
     assert header["config"]["encoder"]["name"] == "mobilenet_v2"
     assert header["tokenizer"]["vocabulary"][:2] == ["a", "dog"]
 
@@ -217,7 +244,7 @@ def test_what_cannot_be_used_is_refused(small_checkpoint_file: Path, tmp_path: P
         load_checkpoint(target)
     with pytest.raises(CheckpointError, match="its header lacks tokenizer"):
         load_checkpoint(rewrite(small_checkpoint_file, target, tokenizer=None))
-    with pytest.raises(CheckpointError, match="format version 99; this version of Captioner reads 1 to 3"):
+    with pytest.raises(CheckpointError, match="format version 99; this version of Captioner reads 1 to 4"):
         load_checkpoint(rewrite(small_checkpoint_file, target, format_version=99))
     with pytest.raises(CheckpointError, match="weights do not fit"):
         load_checkpoint(rewrite(small_checkpoint_file, target, config={"decoder": {"hidden_size": 13}}))

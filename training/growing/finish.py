@@ -7,7 +7,7 @@ from pathlib import Path
 from captioner.checkpoint import load_checkpoint, stored_weights, write_safetensors
 from captioner.decoding import DecodingOptions
 from captioner.files import move
-from captioner.header import SCALE, CheckpointFile
+from captioner.header import LARGEST, SCALE, CheckpointFile
 from captioner.predictor import CaptionPredictor
 from captioner.quantization import round_matrices
 from captioner.runtimes.export import export_checkpoint
@@ -61,10 +61,10 @@ def finish(old: CheckpointFile, learnt: Path, candidate: Path) -> None:
     """
     checkpoint, before = load_checkpoint(learnt), stored_weights(old)
     own = {name: value for name, value in checkpoint.model.state_dict().items() if not name.startswith(ENCODER)}
-    if any(name.endswith(SCALE) for name in before):
-        stored = round_matrices(own)
-    else:
-        stored = {name: value.to(before[name].dtype).contiguous() for name, value in own.items()}
+    in_blocks = {name for name in own if name + LARGEST in before}
+    whole = {name for name in own if name + SCALE not in before} - in_blocks
+    stored = {name: own[name].to(before[name].dtype).contiguous() for name in whole}
+    stored |= round_matrices({name: own[name] for name in own.keys() - whole}, in_blocks=in_blocks)
     encoder = {name: value for name, value in before.items() if name.startswith(ENCODER)}
     write_safetensors(candidate, {**encoder, **stored}, checkpoint.description.metadata())
     if graphs := old.header().get("onnx"):

@@ -11,6 +11,7 @@ import pytest
 import torch
 from onnx import numpy_helper
 from PIL import Image
+from safetensors.numpy import load_file
 from torch import nn
 
 from captioner.calibration import Calibration
@@ -21,12 +22,12 @@ from captioner.decoders import DECODERS
 from captioner.decoding import DecodingOptions
 from captioner.encoders import ENCODERS
 from captioner.errors import CheckpointError, OptionError
-from captioner.header import read_header
+from captioner.header import BLOCK, LARGEST, read_header
 from captioner.model import CaptionModel
 from captioner.predictor import CaptionPredictor
 from captioner.runtimes.export import export_checkpoint
 from captioner.runtimes.graphs import EXACT, IntegerMatrices
-from captioner.runtimes.onnx import BLOCK, OnnxRuntime, in_blocks
+from captioner.runtimes.onnx import OnnxRuntime, in_blocks
 from captioner.runtimes.padding import fold_padding
 from captioner.runtimes.tracing import _means, export_graph
 from captioner.tokenizers import CharacterTokenizer, Tokenizer, WordTokenizer
@@ -238,6 +239,25 @@ def test_a_matrix_in_blocks_is_rounded_to_the_nearest_step() -> None:
     integers, steps = in_blocks(rounded, np.array([0.5, 2], dtype=np.float32))
     assert (integers[:, 0, :3].astype(int) - 128).tolist() == rounded.tolist()
     assert steps.tolist() == [[0.5], [2.0]]
+
+
+def test_what_is_rounded_in_blocks_is_stored_so(integers: Path, pictures: list[Image.Image]) -> None:
+    """Either runtime multiplies by what ONNX Runtime made of half precision before."""
+    tensors = load_file(integers)
+    found = [name for name in tensors if name + LARGEST in tensors]
+    assert "decoder.language.cells.0.input.weight" in found
+    plain = load_checkpoint(integers.parent / "plain.safetensors").model.state_dict()
+    restored = load_checkpoint(integers).model.state_dict()
+    for name in found:
+        assert tensors[name].dtype == np.int8
+        expected, steps = in_blocks(plain[name].half().numpy())
+        largest = np.maximum(tensors[name + LARGEST].astype(np.float32), np.finfo(np.float32).tiny)
+        given, theirs = in_blocks(tensors[name], largest / np.float32(127))
+        assert np.array_equal(given, expected)
+        assert np.array_equal(theirs, steps)
+        numbers = (expected.astype(np.float32) - 128) * steps[:, :, None]
+        assert np.array_equal(restored[name].numpy(), numbers.reshape(len(numbers), -1)[:, : restored[name].shape[1]])
+    assert both(integers)[1].captions(pictures)
 
 
 def test_images_side_by_side_are_seen_as_alone(tmp_path: Path, pictures: list[Image.Image]) -> None:
