@@ -9,6 +9,7 @@ from captioner.decoding.options import (
     SpecialTokens,
 )
 from captioner.decoding.search import search
+from captioner.decoding.wanted import Wanted
 
 __all__ = [
     "MAX_BEAM_SIZE",
@@ -17,5 +18,6 @@ __all__ = [
     "MAX_SEED",
     "DecodingOptions",
     "SpecialTokens",
+    "Wanted",
     "search",
 ]

@@ -40,7 +40,7 @@ class Pool:
         """Take in a hypothesis that ended.
 
         Args:
-            total: Its natural-log probability.
+            total: Its natural-log probability, and the bonus of a wanted word that it has.
             tokens: Its tokens before ``<END>``.
             slot: The slot that holds them.
             end: The log-probability of ``<END>`` alone.
@@ -53,11 +53,18 @@ class Pool:
         self._ends.sort(key=lambda entry: entry.score, reverse=True)  # of equals, the one that was first
         del self._ends[self._options.num_captions :]
 
-    def floor(self, length: int) -> float:
-        """Return the log-probability above which a hypothesis of at most this length can still enter."""
+    def floor(self, shortest: int, longest: int) -> float:
+        """Return the log-probability above which a hypothesis can still enter.
+
+        Args:
+            shortest: Its fewest tokens, ``<END>`` included.
+            longest: Its most tokens.
+        """
         if len(self._ends) < self._options.num_captions:
             return -np.inf
-        return float(self._ends[-1].score * length**self._options.length_penalty)
+        score = self._ends[-1].score
+        length = longest if score < 0 else shortest  # with a bonus totals may be above zero, which length makes less
+        return float(score * length**self._options.length_penalty)
 
     def best(self) -> list[End]:
         """Return what ended, best first."""
@@ -68,7 +75,7 @@ class Beams(NamedTuple):
     """What is live after a step; all are ``[B, K]``, or ``[B, K / G]`` of one group, or fewer than K.
 
     Attributes:
-        scores: Log-probabilities of the hypotheses.
+        scores: Log-probabilities of the hypotheses, and the bonus of those that have a wanted word.
         tokens: Their last tokens.
         log_probs: The log-probabilities of these.
         parents: The slots that they extend.
@@ -92,7 +99,8 @@ class BeamSearch:
     done, and leaves the batch, when nothing that still lives can enter the best ``num_captions`` of its pool, so that
     stopping early changes no result. Nor does it that beams which cannot enter any more are dropped: whatever takes
     their places is less probable still. (Groups keep them, since later groups are steered by all beams of earlier
-    ones.) A caption that several groups find is returned once. With one group this is beam search as ever.
+    ones. Nor are beams dropped where words are wanted: a less probable one may have its bonus to come.) A caption that
+    several groups find is returned once. With one group this is beam search as ever.
     """
 
     def __init__(self, task: Task) -> None:
@@ -109,7 +117,7 @@ class BeamSearch:
         scores = self.rows.begin()  # [B, G]
         for length in range(len(self.task.beginning), longest + 1):
             live = self._advance(scores, self.rows.score())
-            open_ = self._open(live.scores) if length < longest else np.zeros(live.scores.shape, dtype=np.bool_)
+            open_ = self._open(live) if length < longest else np.zeros(live.scores.shape, dtype=np.bool_)
             going: BoolArray = np.any(open_, axis=1)  # [B]
             self._finish(~going, scores)
             if not going.any():
@@ -146,6 +154,8 @@ class BeamSearch:
         images, width, vocabulary = log_probs.shape
         rows = np.arange(images)[:, None]
         totals = scores[:, :, None] + log_probs  # [B, K / G, V]
+        if self.rows.wanted is not None:
+            self.rows.wanted.favour(totals, self.rows.written[:, first : first + width])
         steered = (totals if penalties is None else totals - penalties[:, None]).reshape(images, -1)
         index = best_of(steered, min(2 * self.width, steered.shape[1]))  # at most half of these end, or one per beam
         tokens = index % vocabulary
@@ -166,10 +176,14 @@ class BeamSearch:
             pool = self.pools[self.rows.images[place]]
             pool.add(score, self.rows.written[place, slot].tolist(), slot, log_prob)
 
-    def _open(self, scores: FloatArray) -> BoolArray:
+    def _open(self, live: Beams) -> BoolArray:
         """Tell which live beams ``[B, K]`` can still enter the best captions of their images."""
-        floors = [self.pools[image].floor(self.options.max_length + 1) for image in self.rows.images.tolist()]
-        return scores > np.array(floors)[:, None]
+        lengths = self.rows.written.shape[2] + 2, self.options.max_length + 1  # live ones end with the next token first
+        floors = [self.pools[image].floor(*lengths) for image in self.rows.images.tolist()]
+        reach = live.scores
+        if self.rows.wanted is not None:
+            reach = reach + self.rows.wanted.ahead(self.rows.written, live.parents, live.tokens)
+        return reach > np.array(floors)[:, None]
 
     def _narrow(self, live: Beams, open_: BoolArray, going: BoolArray) -> Beams:
         """Let images leave that do not go on; return the beams of the others, without those that nothing needs."""
@@ -179,6 +193,8 @@ class BeamSearch:
         if self.options.groups > 1:
             return live
         most = int(open_.sum(axis=1).max())  # they are sorted, and all images have as many
+        if self.rows.wanted is not None:
+            most = live.scores.shape[1]  # open ones stand anywhere
         return Beams(*(column[:, :most] for column in live))  # type: ignore[arg-type]
 
     def _finish(self, done: BoolArray, scores: FloatArray) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Annotated, Any, Literal
 
+from captioner.decoding.wanted import Wanted
 from captioner.errors import OptionError
 from captioner.ranges import Range, check_ranges
 from captioner.types import AnySteps
@@ -120,8 +121,11 @@ class Task:
     special: SpecialTokens
     options: DecodingOptions
     beginning: Sequence[int]
+    wanted: Wanted | None = None
 
     def __post_init__(self) -> None:
+        if self.wanted is not None and len(self.wanted.tokens) != self.batch_size:
+            raise OptionError(f"wanted words are of {len(self.wanted.tokens)} images; there are {self.batch_size}")
         text, most = self.options.beginning, self.options.max_length
         if text and not self.beginning:
             raise OptionError(f"beginning is {text!r}; it must have at least one token")

@@ -115,12 +115,14 @@ class Rows:
         images: ``[B]``, which of the task's images they are.
         written: ``[B, K, T]``, the tokens so far.
         trellis: The steps so far.
+        wanted: The words that the images want; ``None`` if none of them wants any.
     """
 
     def __init__(self, task: Task, slots: int) -> None:
         self.task = task
         self.images = np.arange(task.batch_size)
         self.trellis = Trellis(task.special.eos_id)
+        self.wanted = task.wanted and task.wanted.of(self.images)
         self.written = np.empty((task.batch_size, slots, 0), dtype=np.int64)
         self._constraints = Constraints(task.special, task.options)
         self._memory = task.memory
@@ -164,6 +166,7 @@ class Rows:
         self._state = self._state.select((places[:, None] * len(slots) + slots).ravel())
         self._memory = self.task.decoder.select(self._memory, places)
         self.trellis.keep(places)
+        self.wanted = self.wanted and self.wanted.of(places)
         self.images, self.written, self._tokens = self.images[places], self.written[places], self._tokens[places]
 
     def _read(self) -> FloatArray:

@@ -13,8 +13,16 @@ Choose = Callable[[FloatArray, int, IntArray], IntArray]
 
 
 def greedy(task: Task) -> list[list[Hypothesis]]:
-    """Take the most probable token at every step."""
-    return _walk(task, 1, lambda log_probs, length, images: log_probs.argmax(axis=2))  # noqa: ARG005
+    """Take the most probable token at every step, of a wanted word with its bonus."""
+    rows = Rows(task, 1)
+
+    def choose(log_probs: FloatArray, length: int, images: IntArray) -> IntArray:  # noqa: ARG001
+        if rows.wanted is not None:
+            log_probs = log_probs.copy()
+            rows.wanted.favour(log_probs, rows.written)
+        return log_probs.argmax(axis=2)
+
+    return _walk(task, rows, choose)
 
 
 def sample(task: Task) -> list[list[Hypothesis]]:
@@ -23,20 +31,20 @@ def sample(task: Task) -> list[list[Hypothesis]]:
     The ``num_captions`` samples of an image are independent of each other, so that a caption may occur several times;
     those that ended come first, then by their score.
     """
-    return _walk(task, task.options.num_captions, Sampler(task.options, task.batch_size))
+    return _walk(task, Rows(task, task.options.num_captions), Sampler(task.options, task.batch_size))
 
 
-def _walk(task: Task, slots: int, choose: Choose) -> list[list[Hypothesis]]:
+def _walk(task: Task, rows: Rows, choose: Choose) -> list[list[Hypothesis]]:
     """Write until all slots ended or are full; images whose slots ended leave.
 
     Args:
         task: What to search.
-        slots: K, captions per image.
+        rows: Of K captions per image.
         choose: What picks tokens ``[B, K]``, given log-probabilities ``[B, K, V]``, how many tokens stand before, and
             which images they are ``[B]``.
     """
-    rows = Rows(task, slots)
     rows.begin()
+    slots = rows.written.shape[1]
     found: list[dict[int, Hypothesis]] = [{} for _ in range(task.batch_size)]  # of each image, by slot
     for length in range(len(task.beginning), task.options.max_length + 1):
         scored = rows.score()

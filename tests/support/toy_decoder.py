@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from captioner.decoding import DecodingOptions, SpecialTokens, search
+from captioner.decoding import DecodingOptions, SpecialTokens, Wanted, search
 from captioner.types import FloatArray, Hypothesis, IntArray, ScoredStep
 
 PAD, BOS, EOS, UNK, *_ = range(5)
@@ -63,9 +63,11 @@ def table(images: int, vocabulary: int, seed: int, spread: float = 2) -> FloatAr
     return np.float32(spread) * numbers
 
 
-def run(memory: FloatArray, options: DecodingOptions, beginning: Sequence[int] = ()) -> list[list[Hypothesis]]:
+def run(
+    memory: FloatArray, options: DecodingOptions, beginning: Sequence[int] = (), wanted: Wanted | None = None
+) -> list[list[Hypothesis]]:
     """Search with a toy."""
-    return search(ToyDecoder(), memory, len(memory), SPECIAL, options, beginning)
+    return search(ToyDecoder(), memory, len(memory), SPECIAL, options, beginning, wanted)
 
 
 class Reader:
