@@ -1,14 +1,14 @@
 """A model as one safetensors file that explains itself.
 
 The file's header carries, as JSON texts, ``format_version``, ``config`` (a ``ModelConfig``), ``tokenizer`` and
-``provenance`` (recipe, data, commit, scores), and ``calibration`` if the model has one; its tensors are the model's
-weights under their module names. Nothing in it is ever unpickled. docs/checkpoint-format.md describes it for other
+``provenance`` (recipe, data, commit, scores), and ``calibration`` and ``class_words`` if the model has them; its
+tensors are the model's weights under their module names. Nothing in it is ever unpickled. docs/checkpoint-format.md describes it for other
 programs.
 """
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from captioner.calibration import Calibration
+from captioner.class_words import PREFIX, ClassWords
 from captioner.config import to_dict
 from captioner.errors import CheckpointError
 from captioner.files import write_whole
@@ -42,6 +43,7 @@ __all__ = [
     "SHIPPED",
     "Checkpoint",
     "copy_with_calibration",
+    "copy_with_class_words",
     "load_checkpoint",
     "load_with_sha256",
     "looks_pickled",
@@ -62,17 +64,20 @@ class Checkpoint:
         tokenizer: From text to token ids and back.
         provenance: Where it comes from: name, version, recipe, data, commit, scores.
         calibration: How far its captions can be trusted, if that was measured.
+        class_words: What finds words in the image vector, if there is something.
     """
 
     model: CaptionModel
     tokenizer: Tokenizer
     provenance: Mapping[str, Any] = field(default_factory=dict)
     calibration: Calibration | None = None
+    class_words: ClassWords | None = None
 
     @property
     def description(self) -> Description:
         """What the model is, but for its weights."""
-        return Description(self.model.config, self.tokenizer, self.provenance, self.calibration)
+        words = None if self.class_words is None else self.class_words.vocabulary
+        return Description(self.model.config, self.tokenizer, self.provenance, self.calibration, words)
 
     def runtime(self) -> TorchRuntime:
         """Return the model as a predictor runs it."""
@@ -89,7 +94,8 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path, dtype: torch.dtype = tor
             to 8 bits and the rest to float16 (:mod:`captioner.quantization`), which halves it again.
     """
     weights = {name: value.detach().cpu().contiguous() for name, value in checkpoint.model.state_dict().items()}
-    write_safetensors(path, _stored(weights, dtype), checkpoint.description.metadata())
+    tensors = {**_stored(weights, dtype), **tensors_of(checkpoint.class_words)}
+    write_safetensors(path, tensors, checkpoint.description.metadata())
 
 
 def _stored(weights: Mapping[str, torch.Tensor], dtype: torch.dtype) -> dict[str, torch.Tensor]:
@@ -118,6 +124,25 @@ def copy_with_calibration(
         raise CheckpointError(f"{file.path}: was replaced since it was loaded; calibrate the new file")
     metadata = {**file.metadata, "calibration": json.dumps(to_dict(calibration))}
     write_safetensors(target, _tensors(file), metadata)
+
+
+def copy_with_class_words(source: Path | str | None, target: Path, words: ClassWords) -> None:
+    """Write a checkpoint file anew with class words, its weights, calibration and graphs as they are.
+
+    Args:
+        source: The checkpoint; ``None`` is the shipped one.
+        target: Where to; it may be the same file.
+        words: What finds words in the vector of its encoder; it replaces what the checkpoint has.
+
+    Raises:
+        CheckpointError: If the source cannot be used.
+        ConfigError: If its header holds something that this version does not know.
+    """
+    file = CheckpointFile.read(source)
+    description = replace(file.describe(), class_words=words.vocabulary)
+    graphs = {name: value for name, value in _tensors(file).items() if name.startswith(GRAPHS)}
+    tensors = {**stored_weights(file), **graphs, **tensors_of(words)}
+    write_safetensors(target, tensors, {**file.metadata, **description.metadata()})
 
 
 def write_safetensors(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> None:
@@ -153,12 +178,29 @@ def build_checkpoint(file: CheckpointFile) -> Checkpoint:
         model.load_state_dict(restore_matrices(stored_weights(file)))
     except RuntimeError as error:
         raise CheckpointError(f"{file.path}: its weights do not fit its configuration: {error}") from None
-    return Checkpoint(model.eval(), description.tokenizer, description.provenance, description.calibration)
+    words = read_class_words(file, description)
+    return Checkpoint(model.eval(), description.tokenizer, description.provenance, description.calibration, words)
+
+
+def read_class_words(file: CheckpointFile, description: Description) -> ClassWords | None:
+    """Return what finds words in the image vector, of a file that was read; ``None`` if it has nothing.
+
+    Raises:
+        CheckpointError: If the file is damaged.
+        ConfigError: If its tensors do not fit its header.
+    """
+    tensors = {name: value.numpy() for name, value in _tensors(file).items() if name.startswith(PREFIX)}
+    return ClassWords.read(description.class_words, tensors, len(description.tokenizer))
+
+
+def tensors_of(words: ClassWords | None) -> dict[str, torch.Tensor]:
+    """Return the tensors of class words, as a checkpoint holds them; none of none."""
+    return {} if words is None else {name: torch.from_numpy(value) for name, value in words.tensors().items()}
 
 
 def stored_weights(file: CheckpointFile) -> dict[str, torch.Tensor]:
-    """Return the weights of a file as they are stored, under their names of today."""
-    weights = {name: value for name, value in _tensors(file).items() if not name.startswith(GRAPHS)}
+    """Return the weights of a file's model as they are stored, under their names of today."""
+    weights = {name: value for name, value in _tensors(file).items() if not name.startswith((GRAPHS, PREFIX))}
     return _from_version_1(weights, file.path) if file.header()["format_version"] == 1 else weights
 
 

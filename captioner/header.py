@@ -5,11 +5,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from safetensors import SafetensorError, safe_open
 
 from captioner.calibration import Calibration
+from captioner.class_words import ClassVocabulary
 from captioner.config import ModelConfig, from_dict, to_dict
 from captioner.errors import CheckpointError
 from captioner.tokenizers import Tokenizer, tokenizer_from_dict
@@ -17,12 +18,13 @@ from captioner.tokenizers import Tokenizer, tokenizer_from_dict
 FORMAT_VERSION = 4
 READABLE_VERSIONS = (1, 2, 3, 4)
 HEADER_KEYS = ("format_version", "config", "tokenizer", "provenance")
-OPTIONAL_KEYS = ("calibration", "onnx")
+OPTIONAL_KEYS = ("calibration", "class_words", "onnx")
 OTHER_KINDS = {  # what this project writes besides, as the header tells it
     '"language_model"': "it is a language model, which sees no photos; training's command sample lets it write",
     '"answers"': "it answers questions about photos, beside a captioning model; captioner ask --answers takes it",
     '"concepts"': "it is an encoder that learnt concepts; a recipe's encoder_weights may name it",
 }
+T = TypeVar("T")
 SHIPPED = Path(__file__).parent / "flickr8k.safetensors"
 SCALE = ".scale"  # what is added to the name of a matrix of 8 bits for that of its rows' steps
 LARGEST = ".largest"  # or, if blocks of its rows have steps of their own, for that of the blocks' largest numbers
@@ -39,12 +41,14 @@ class Description:
         tokenizer: From text to token ids and back.
         provenance: Where it comes from: name, version, recipe, data, commit, scores.
         calibration: How far its captions can be trusted, if that was measured.
+        class_words: The words that a classifier finds in the image vector, if it has one.
     """
 
     config: ModelConfig
     tokenizer: Tokenizer
     provenance: Mapping[str, Any] = field(default_factory=dict)
     calibration: Calibration | None = None
+    class_words: ClassVocabulary | None = None
 
     def metadata(self) -> dict[str, str]:
         """Return the header of its file."""
@@ -56,6 +60,8 @@ class Description:
         }
         if self.calibration is not None:
             header["calibration"] = to_dict(self.calibration)
+        if self.class_words is not None:
+            header["class_words"] = to_dict(self.class_words)
         return {key: json.dumps(value) for key, value in header.items()}
 
 
@@ -113,7 +119,8 @@ class CheckpointFile:
             from_dict(ModelConfig, header["config"], f"{self.path}: config"),
             tokenizer_from_dict(header["tokenizer"]),
             header["provenance"],
-            _calibration(header, self.path),
+            _optional(Calibration, "calibration", header, self.path),
+            _optional(ClassVocabulary, "class_words", header, self.path),
         )
 
 
@@ -140,8 +147,8 @@ def read_header(path: Path | str | None = None) -> dict[str, Any]:
         path: The file; ``None`` is the shipped one.
 
     Returns:
-        The values of ``format_version``, ``config``, ``tokenizer``, ``provenance``, and ``calibration`` and ``onnx`` if
-        it has them.
+        The values of ``format_version``, ``config``, ``tokenizer``, ``provenance``, and ``calibration``,
+        ``class_words`` and ``onnx`` if it has them.
 
     Raises:
         CheckpointError: If the file is missing, is no checkpoint, or has another format version.
@@ -155,9 +162,9 @@ def read_header(path: Path | str | None = None) -> dict[str, Any]:
         raise unreadable_file(source, error) from None
 
 
-def _calibration(header: Mapping[str, Any], path: Path) -> Calibration | None:
-    values = header.get("calibration")
-    return None if values is None else from_dict(Calibration, values, f"{path}: calibration")
+def _optional(kind: type[T], key: str, header: Mapping[str, Any], path: Path) -> T | None:
+    values = header.get(key)
+    return None if values is None else from_dict(kind, values, f"{path}: {key}")
 
 
 def _require_file(path: Path) -> None:

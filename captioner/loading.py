@@ -4,6 +4,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, Protocol, get_args
 
+from captioner.class_words import ClassWords
 from captioner.devices import AUTO, check_device, find_device
 from captioner.errors import OptionError
 from captioner.header import CheckpointFile, Description
@@ -20,6 +21,11 @@ class CaptioningModel(Protocol):
     @property
     def description(self) -> Description:
         """What the model is, but for its weights."""
+        ...
+
+    @property
+    def class_words(self) -> ClassWords | None:
+        """What finds words in the image vector, if there is something."""
         ...
 
     def runtime(self) -> Runtime[Any, Any]:

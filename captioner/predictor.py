@@ -62,6 +62,7 @@ class CaptionPredictor:
         self.runtime = checkpoint.runtime()
         self.tokenizer = description.tokenizer
         self.calibration = description.calibration
+        self.class_words = checkpoint.class_words
         self.transform = ImageTransform(description.config.image)
         self.info = _info(description, sha256)
 
@@ -171,10 +172,15 @@ class CaptionPredictor:
     def captions_of(
         self, features: Features[Any], options: DecodingOptions = DEFAULT_OPTIONS, *, activations: bool = False
     ) -> list[list[Caption]]:
-        """Caption B images that are already encoded; what :meth:`captions` does after the encoder."""
+        """Caption B images that are already encoded; what :meth:`captions` does after the encoder.
+
+        If the model has class words, beam search prefers captions with the word that it finds in an image's vector.
+        """
         beginning = self._beginning(options.beginning)
-        memory = self.runtime.prepare(features)
-        found = search(self.runtime, memory, len(features.vector), self.tokenizer.special, options, beginning)
+        memory, count = self.runtime.prepare(features), len(features.vector)
+        words = self.class_words if options.search == "beam" else None
+        wanted = None if words is None else words.wanted(self.runtime.vectors(features))
+        found = search(self.runtime, memory, count, self.tokenizer.special, options, beginning, wanted)
         captions = [[self._caption(hypothesis, features) for hypothesis in image] for image in found]
         return self._with_activations(captions, found, memory) if activations else captions
 

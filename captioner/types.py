@@ -190,6 +190,10 @@ class Runtime(Steppable[MemoryT, RowStateT], Protocol[MemoryT, RowStateT]):
         """Encode pixels ``[B, 3, H, W]``."""
         ...
 
+    def vectors(self, features: Features[Any]) -> FloatArray:
+        """Return the image vectors ``[B, P]`` as an array of NumPy."""
+        ...
+
     def prepare(self, features: Features[Any]) -> MemoryT:
         """Compute once what every step needs of the images."""
         ...

@@ -16,7 +16,7 @@ ORDER = {
     "captioner": (
         "errors", "ranges", "malloc", "cpus", "devices", "files", "types", "registry", "config", "formats", "images",
         "clips",
-        "decoding", "tokenizers", "calibration", "header", "cells", "stack", "attention", "encoders", "decoders",
+        "decoding", "tokenizers", "calibration", "class_words", "header", "cells", "stack", "attention", "encoders", "decoders",
         "model", "quantization", "runtimes", "checkpoint", "runtimes.export", "answers", "loading", "predictor", "bulk",
         "metadata", "alt", "index", "heatmap", "activations", "commands", "__main__",
     ),

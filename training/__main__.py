@@ -30,6 +30,7 @@ COMMANDS = {
     "grow": "let a model learn from the corrections that a service keeps, new words too, and keep its score; "
     "Ctrl-C stops it, the same command goes on",
     "quantize": "store the matrices of a model in 8 bits, which makes its file smaller",
+    "add-class-words": "let a model say what a classifier sees and its captions seldom said",
     "calibrate": "fit confidences of words and captions, and say how far they hold on other photos",
     "sample": "let a language model write",
     "units": "draw what single gates and states of a language model do while it reads a text",

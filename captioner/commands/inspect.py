@@ -8,6 +8,7 @@ from typing import Any
 
 from safetensors import safe_open
 
+from captioner.class_words import PREFIX
 from captioner.commands.arguments import local_file
 from captioner.commands.output import DONE, say
 from captioner.header import GRAPHS, LARGEST, SCALE, SHIPPED, read_header
@@ -23,7 +24,8 @@ def run(arguments: Namespace) -> int:
     path = arguments.checkpoint or SHIPPED
     header = read_header(path)
     with safe_open(path, framework="np") as file:
-        names = [name for name in file.keys() if not name.endswith((SCALE, LARGEST)) and not name.startswith(GRAPHS)]  # noqa: SIM118 - it is no mapping
+        names = [name for name in file.keys() if not name.endswith((SCALE, LARGEST))]  # noqa: SIM118 - it is no mapping
+        names = [name for name in names if not name.startswith((GRAPHS, PREFIX))]
         shapes = [file.get_slice(name).get_shape() for name in names]
     numbers = {"parameters": sum(map(math.prod, shapes)), "file_bytes": path.stat().st_size}
     say(json.dumps({"file": str(path), **numbers, **_abbreviated(header)}, indent=2))

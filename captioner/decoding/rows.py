@@ -122,7 +122,7 @@ class Rows:
         self.task = task
         self.images = np.arange(task.batch_size)
         self.trellis = Trellis(task.special.eos_id)
-        self.wanted = task.wanted and task.wanted.of(self.images)
+        self.wanted = None if task.wanted is None else task.wanted.of(self.images)
         self.written = np.empty((task.batch_size, slots, 0), dtype=np.int64)
         self._constraints = Constraints(task.special, task.options)
         self._memory = task.memory
@@ -166,7 +166,7 @@ class Rows:
         self._state = self._state.select((places[:, None] * len(slots) + slots).ravel())
         self._memory = self.task.decoder.select(self._memory, places)
         self.trellis.keep(places)
-        self.wanted = self.wanted and self.wanted.of(places)
+        self.wanted = None if self.wanted is None else self.wanted.of(places)
         self.images, self.written, self._tokens = self.images[places], self.written[places], self._tokens[places]
 
     def _read(self) -> FloatArray:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from captioner.checkpoint import build_checkpoint, stored_weights, write_safetensors
+from captioner.checkpoint import build_checkpoint, stored_weights, tensors_of, write_safetensors
 from captioner.errors import CheckpointError, OptionError
 from captioner.header import GRAPHS, LARGEST, SCALE, CheckpointFile
 from captioner.model import CaptionModel
@@ -78,7 +78,8 @@ def export_checkpoint(source: Path | str | None, target: Path, bits: int = 32) -
             )
     graphs, interface = _finished(traced, stored, bits)
     tensors = {GRAPHS + name: torch.frombuffer(bytearray(graph), dtype=torch.uint8) for name, graph in graphs.items()}
-    write_safetensors(target, {**stored, **tensors}, {**checkpoint.description.metadata(), "onnx": interface.text()})
+    tensors |= stored | tensors_of(checkpoint.class_words)
+    write_safetensors(target, tensors, {**checkpoint.description.metadata(), "onnx": interface.text()})
     return found
 
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load
 
+from captioner.class_words import ClassWords
 from captioner.cpus import available_cpus
 from captioner.devices import describe_threads
 from captioner.errors import CheckpointError, OptionError
@@ -149,6 +150,11 @@ class OnnxRuntime:
         found += [self._encoder.run(None, image) for image in images[aside:]]
         vector, *grid = (np.concatenate(arrays) for arrays in zip(*found, strict=True))
         return Features(vector, grid[0] if grid else None, *self._interface.grid)
+
+    def vectors(self, features: Features[Any]) -> FloatArray:
+        """Return the image vectors ``[B, P]``."""
+        vectors: FloatArray = features.vector
+        return vectors
 
     def prepare(self, features: Features[Any]) -> OnnxMemory:
         """Compute once what every step needs of the images.
@@ -291,9 +297,11 @@ class OnnxModel:
 
     Attributes:
         description: What it is, but for its weights.
+        class_words: What finds words in the image vector, if there is something.
     """
 
     description: Description
+    class_words: ClassWords | None
     _runtime: OnnxRuntime
 
     @classmethod
@@ -309,11 +317,13 @@ class OnnxModel:
             tensors = load(file.content)
             graphs = {name: tensors[GRAPHS + name].tobytes() for name in interface.weights}
             runtime = OnnxRuntime(graphs, tensors, interface, threads)
+            description = file.describe()
+            words = ClassWords.read(description.class_words, tensors, len(description.tokenizer))
         except (SafetensorError, ValueError) as error:
             raise unreadable_file(file.path, error) from None
         except (KeyError, RuntimeError) as error:
             raise CheckpointError(f"{file.path}: its ONNX graphs and weights do not fit: {error}") from None
-        return cls(file.describe(), runtime)
+        return cls(description, words, runtime)
 
     def runtime(self) -> OnnxRuntime:
         """Return what computes it."""

@@ -107,6 +107,11 @@ class TorchRuntime(TorchSteps):
         features: Features = self.model(torch.from_numpy(pixels).to(self.decoder.device))
         return features
 
+    def vectors(self, features: Features) -> FloatArray:
+        """Return the image vectors ``[B, P]``."""
+        vectors: FloatArray = features.vector.float().cpu().numpy()
+        return vectors
+
 
 def use_threads(threads: int | None) -> None:
     """Set the CPU threads of all networks of this process; ``None`` is torch's choice within a container's limits."""

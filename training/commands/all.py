@@ -12,6 +12,7 @@ from captioner.commands.arguments import FLAGS, add_device, spelled
 from captioner.commands.output import DONE, say
 from captioner.commands.parser import Command, CommandParser
 from captioner.decoding import DecodingOptions
+from training.commands.add_class_words import caption_words
 from training.commands.photos import photo_words
 from training.commands.runs import STOPPED, learn
 from training.recipe_keys import listing
@@ -89,7 +90,7 @@ def _parsed(stage: Stage, world: World) -> tuple[Command, Namespace]:
     """Return the command of a stage that has no recipe, and the arguments of its command line."""
     name = stage.recipe.command
     package, program = HOMES.get(name, ("training.commands", "captioner train"))
-    command = cast("Command", import_module(f"{package}.{name}"))
+    command = cast("Command", import_module(f"{package}.{name.replace('-', '_')}"))
     parser = CommandParser(prog=f"stage {stage.recipe.name}: {program} {name}")
     command.add_arguments(parser)
     return command, parser.parse_args(_line(stage, world))
@@ -102,6 +103,8 @@ def _line(stage: Stage, world: World) -> list[str]:
     files, rest = [str(one.made) for one in stage.before], ["--out", str(stage.made), *stage.recipe.arguments]
     if stage.recipe.command == "calibrate":
         return ["--checkpoint", *files, *_validation(stage), "--device", str(world.device), *rest]
+    if stage.recipe.command == "add-class-words":
+        return ["--checkpoint", *files, *caption_words(stage.data().data.source("train")), *rest]
     if stage.recipe.command in ("average", "join"):
         return [*files, "--name", stage.folder.name, *rest]
     return [*files, *rest]

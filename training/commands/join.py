@@ -31,5 +31,5 @@ def run(arguments: Namespace) -> int:
     models = different_models(arguments.checkpoints, "an ensemble is made of models that were trained apart")
     joined = join(models, arguments.name, arguments.version)
     save_checkpoint(joined, arguments.out, TYPES[arguments.bits])
-    say(f"wrote {arguments.out}: {joined.model.config.decoder.members} decoders; its captions are not calibrated yet")
+    say(f"wrote {arguments.out}: {joined.model.config.decoder.members} decoders; its captions are not calibrated yet, nor has it class words")
     return DONE

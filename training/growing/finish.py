@@ -1,10 +1,10 @@
 """From learnt weights to a file that takes the place of the old one, if it is not worse by more than is allowed."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from captioner.checkpoint import load_checkpoint, stored_weights, write_safetensors
+from captioner.checkpoint import load_checkpoint, read_class_words, stored_weights, tensors_of, write_safetensors
 from captioner.decoding import DecodingOptions
 from captioner.files import move
 from captioner.header import LARGEST, SCALE, CheckpointFile
@@ -52,7 +52,7 @@ class Comparison:
 def finish(old: CheckpointFile, learnt: Path, candidate: Path) -> None:
     """Write learnt weights as the old file stores its own: rounded alike, and with graphs if it has some.
 
-    The encoder's tensors are the old file's, byte for byte.
+    The encoder's tensors are the old file's, byte for byte, and so are class words, whose token ids stay what they are.
 
     Args:
         old: The file of the model that has grown.
@@ -66,7 +66,9 @@ def finish(old: CheckpointFile, learnt: Path, candidate: Path) -> None:
     stored = {name: own[name].to(before[name].dtype).contiguous() for name in whole}
     stored |= round_matrices({name: own[name] for name in own.keys() - whole}, in_blocks=in_blocks)
     encoder = {name: value for name, value in before.items() if name.startswith(ENCODER)}
-    write_safetensors(candidate, {**encoder, **stored}, checkpoint.description.metadata())
+    words = read_class_words(old, old.describe())
+    metadata = replace(checkpoint, class_words=words).description.metadata()
+    write_safetensors(candidate, {**encoder, **stored, **tensors_of(words)}, metadata)
     if graphs := old.header().get("onnx"):
         export_checkpoint(candidate, candidate, int(graphs.get("bits", 32)))
 

@@ -29,7 +29,8 @@ def average(
         weights: How much each counts, above 0; empty counts all alike.
 
     Returns:
-        The mean, without a calibration: how sure it is must be measured anew.
+        The mean, without a calibration: how sure it is must be measured anew. Class words are kept if all have the
+        same ones.
 
     Raises:
         ConfigError: If they are fewer than two, or differ in more than weights and dropout, or ``weights`` are not one
@@ -49,7 +50,9 @@ def average(
     licenses = {str(one.get("license", "")) for one in ingredients}
     if len(licenses) == 1 and licenses != {""}:
         provenance["license"] = licenses.pop()
-    return Checkpoint(averaged.eval(), tokenizer, provenance)
+    words = first[1].class_words
+    same = words is not None and all(words.same_as(one.class_words) for one in models.values())
+    return Checkpoint(averaged.eval(), tokenizer, provenance, class_words=words if same else None)
 
 
 def _shares(count: int, weights: Sequence[float]) -> list[float]:

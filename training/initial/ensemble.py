@@ -23,7 +23,8 @@ def join(models: Mapping[str, Checkpoint], name: str, version: str) -> Checkpoin
         version: Of the ensemble.
 
     Returns:
-        The ensemble, without a calibration: how sure it is must be measured anew.
+        The ensemble, without a calibration: how sure it is must be measured anew; and without class words, whose
+        classifier may not read what its encoders see.
 
     Raises:
         ConfigError: If they are fewer than two, or differ in more than weights and dropout.

@@ -12,11 +12,13 @@ from training.concepts.recipe import ConceptRecipe
 from training.language.recipe import LanguageRecipe
 from training.recipe import Recipe, check_name
 
-Command = Literal["fit-concepts", "fit-text", "fit", "average", "join", "quantize", "calibrate", "export"]
+Command = Literal[
+    "fit-concepts", "fit-text", "fit", "average", "join", "quantize", "add-class-words", "calibrate", "export"
+]
 RUNS: Mapping[str, type[Any]] = MappingProxyType(
     {"fit-concepts": ConceptRecipe, "fit-text": LanguageRecipe, "fit": Recipe}
 )  # the commands that train by a recipe of their own
-MODELS = ("fit", "average", "join", "quantize", "calibrate", "export")  # the commands that make a captioning model
+MODELS = ("fit", "average", "join", "quantize", "add-class-words", "calibrate", "export")  # make a captioning model
 TAKES: Mapping[str, tuple[int, int, tuple[str, ...]]] = MappingProxyType(
     {
         "fit-concepts": (0, 1, ("fit-concepts",)),
@@ -25,6 +27,7 @@ TAKES: Mapping[str, tuple[int, int, tuple[str, ...]]] = MappingProxyType(
         "average": (2, 100, MODELS),
         "join": (2, 100, MODELS),
         "quantize": (1, 1, MODELS),
+        "add-class-words": (1, 1, MODELS),
         "calibrate": (1, 1, MODELS),
         "export": (1, 1, MODELS),
     }
@@ -42,8 +45,8 @@ class StageRecipe:
         name: By which other stages, `--set` and messages call it.
         command: What it does.
         recipe: Of a command that trains: its recipe file, relative to this one.
-        of: The stages whose results it takes: as the weights that it starts from, or as what it averages, joins, rounds
-            or calibrates.
+        of: The stages whose results it takes: as the weights that it starts from, or as what it averages, joins, rounds,
+            gives class words or calibrates.
         set: Of a command that trains: `key.sub=value` texts that replace values of its recipe.
         arguments: Of the other commands: further arguments, as on the command line.
     """
