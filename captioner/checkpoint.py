@@ -2,8 +2,8 @@
 
 The file's header carries, as JSON texts, ``format_version``, ``config`` (a ``ModelConfig``), ``tokenizer`` and
 ``provenance`` (recipe, data, commit, scores), and ``calibration`` and ``class_words`` if the model has them; its
-tensors are the model's weights under their module names. Nothing in it is ever unpickled. docs/checkpoint-format.md describes it for other
-programs.
+tensors are the model's weights under their module names. Nothing in it is ever unpickled. docs/checkpoint-format.md
+describes it for other programs.
 """
 
 import json

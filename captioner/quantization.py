@@ -51,7 +51,7 @@ def round_matrices(
 def _in_blocks(matrix: Tensor) -> tuple[Tensor, Tensor]:
     """Round a matrix ``[I, J]``, as float16 has it; return its integers and what is largest in the blocks."""
     columns = matrix.shape[1]
-    whole = F.pad(matrix.half().float(), (0, -columns % BLOCK)).unflatten(1, (-1, BLOCK))  # [I, blocks, BLOCK]
+    whole = F.pad(matrix.half().float(), (0, -columns % BLOCK)).reshape(len(matrix), -1, BLOCK)
     largest = whole.abs().amax(dim=2)
     steps = largest.clamp_min(torch.finfo(torch.float32).tiny) / STEPS
     integers = (whole / steps[:, :, None]).round().to(torch.int8)

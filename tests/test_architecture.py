@@ -16,17 +16,18 @@ ORDER = {
     "captioner": (
         "errors", "ranges", "malloc", "cpus", "devices", "files", "types", "registry", "config", "formats", "images",
         "clips",
-        "decoding", "tokenizers", "calibration", "class_words", "header", "cells", "stack", "attention", "encoders", "decoders",
-        "model", "quantization", "runtimes", "checkpoint", "runtimes.export", "answers", "loading", "predictor", "bulk",
-        "metadata", "alt", "index", "heatmap", "activations", "commands", "__main__",
+        "decoding", "tokenizers", "calibration", "class_words", "header", "cells", "stack", "attention", "encoders",
+        "decoders", "model", "quantization", "runtimes", "checkpoint", "runtimes.export", "answers", "loading",
+        "predictor", "bulk", "metadata", "alt", "index", "heatmap", "activations", "commands", "__main__",
     ),
     "service": (
         "prefix", "keys", "concurrency", "errors", "settings", "corrections", "observability", "inference", "buffering",
         "web", "app", "server", "lifecycle", "__main__",
     ),
     "training": (
-        "errors", "gradients", "data", "inputs", "evaluation", "data.check", "initial.batch_norms", "initial.pretrained",
-        "distillation", "phase", "recipe_file", "recipe_keys", "recipe", "losses", "language.model", "initial", "runs", "language", "captioning", "growing", "concepts",
+        "errors", "gradients", "data", "inputs", "evaluation", "data.check", "initial.batch_norms",
+        "initial.pretrained", "distillation", "phase", "recipe_file", "recipe_keys",
+        "recipe", "losses", "language.model", "initial", "runs", "language", "captioning", "growing", "concepts",
         "questions", "answers", "runs.start", "stages", "commands", "__main__",
     ),
 }  # fmt: skip

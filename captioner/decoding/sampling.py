@@ -20,7 +20,8 @@ def greedy(task: Task) -> list[list[Hypothesis]]:
         if rows.wanted is not None:
             log_probs = log_probs.copy()
             rows.wanted.favour(log_probs, rows.written)
-        return log_probs.argmax(axis=2)
+        best: IntArray = log_probs.argmax(axis=2)
+        return best
 
     return _walk(task, rows, choose)
 

@@ -40,8 +40,8 @@ def search(
         sequences. Hypotheses that ended come before those cut at the maximum length.
 
     Raises:
-        OptionError: If the beginning is longer than the maximum length, holds ``<END>``, or is text without a token, or the wanted words are
-            of another number of images.
+        OptionError: If the beginning is longer than the maximum length, holds ``<END>``, or is text without a token,
+            or if the wanted words are of another number of images.
     """
     task = Task(decoder, memory, batch_size, special, options, beginning, wanted)
     if options.search == "sample":

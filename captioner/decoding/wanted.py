@@ -38,9 +38,9 @@ class Wanted:
 
     def lacking(self, written: IntArray) -> BoolArray:
         """Tell which hypotheses want a word that is not in what they have written, ``[B, K, T]``, as ``[B, K]``."""
-        has = (written[:, :, :, None] == self.tokens[:, None, None]).any(axis=(2, 3))
-        lacking: BoolArray = (self.tokens >= 0).any(axis=1)[:, None] & ~has
-        return lacking
+        has: BoolArray = np.any(written[:, :, :, None] == self.tokens[:, None, None], axis=(2, 3))
+        wants: BoolArray = np.any(self.tokens >= 0, axis=1)
+        return wants[:, None] & ~has
 
     def favour(self, totals: FloatArray, written: IntArray) -> None:
         """Add the bonus to totals ``[B, K, V]`` of next tokens, in place, where they are the first wanted ones."""

@@ -89,8 +89,9 @@ def _rounded(weights: Mapping[str, Tensor], traced: Traced, matrices: Collection
     tabulate_words(step)
     kept = sensitive(traced.graphs["prepare"], step, matrices)
     named = _finished(traced, round_matrices(weights, kept=kept), BITS[0])[1].weights
-    whole = {name for names in named.values() for name in names}
-    return round_matrices(weights, kept=kept, in_blocks={name for name in kept if name not in whole and name + INTEGERS in whole})
+    read = {name for names in named.values() for name in names}
+    in_blocks = {name for name in kept if name not in read and name + INTEGERS in read}
+    return round_matrices(weights, kept=kept, in_blocks=in_blocks)
 
 
 def _finished(traced: Traced, stored: Mapping[str, Tensor], bits: int) -> tuple[dict[str, bytes], Interface]:

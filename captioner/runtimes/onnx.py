@@ -268,8 +268,7 @@ def in_blocks(matrix: NDArray[Any], scales: FloatArray | None = None) -> tuple[N
 
 def _steps_of(largest: FloatArray) -> FloatArray:
     """Return the steps of blocks, given their largest absolute numbers."""
-    steps: FloatArray = np.maximum(largest, np.finfo(np.float32).tiny) / np.float32(STEPS)
-    return steps
+    return np.asarray(np.maximum(largest, np.finfo(np.float32).tiny) / np.float32(STEPS), dtype=np.float32)
 
 
 def _check_locations(shapes: Mapping[str, Sequence[int | str]], features: Features[Any]) -> None:

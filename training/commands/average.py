@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from captioner.checkpoint import save_checkpoint
-from captioner.commands.output import DONE, say
+from captioner.commands.output import DONE, say, warn
 from training.commands.files import checkpoint_to_write, different_models
 from training.initial.average import average
 
@@ -35,4 +35,8 @@ def run(arguments: Namespace) -> int:
     averaged = average(models, arguments.name, arguments.version, arguments.weights)
     save_checkpoint(averaged, arguments.out, TYPES[arguments.bits])
     say(f"wrote {arguments.out}: the mean of {len(models)} checkpoints; its captions are not calibrated yet")
+    if averaged.class_words is None and any(one.class_words for one in models.values()):
+        warn(
+            "class words are left out, since not all of these have the same; captioner train add-class-words adds them"
+        )
     return DONE

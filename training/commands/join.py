@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from captioner.checkpoint import save_checkpoint
-from captioner.commands.output import DONE, say
+from captioner.commands.output import DONE, say, warn
 from training.commands.files import checkpoint_to_write, different_models
 from training.initial.ensemble import join
 
@@ -31,5 +31,7 @@ def run(arguments: Namespace) -> int:
     models = different_models(arguments.checkpoints, "an ensemble is made of models that were trained apart")
     joined = join(models, arguments.name, arguments.version)
     save_checkpoint(joined, arguments.out, TYPES[arguments.bits])
-    say(f"wrote {arguments.out}: {joined.model.config.decoder.members} decoders; its captions are not calibrated yet, nor has it class words")
+    say(f"wrote {arguments.out}: {joined.model.config.decoder.members} decoders; its captions are not calibrated yet")
+    if any(one.class_words for one in models.values()):
+        warn("class words are left out; their classifier reads the vector of one encoder alone")
     return DONE

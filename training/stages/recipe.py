@@ -45,8 +45,8 @@ class StageRecipe:
         name: By which other stages, `--set` and messages call it.
         command: What it does.
         recipe: Of a command that trains: its recipe file, relative to this one.
-        of: The stages whose results it takes: as the weights that it starts from, or as what it averages, joins, rounds,
-            gives class words or calibrates.
+        of: The stages whose results it takes: as the weights that it starts from, or as what it averages, joins,
+            rounds, gives class words or calibrates.
         set: Of a command that trains: `key.sub=value` texts that replace values of its recipe.
         arguments: Of the other commands: further arguments, as on the command line.
     """

@@ -200,7 +200,7 @@ def reference(reader: Reader, options: DecodingOptions, forms: Sequence[int], bo
         before, groups = groups, []
         for group in before:
             after = [(*one, token) for one in group for token in reader.allowed(one, options)]
-            after.sort(key=lambda one: total(one) - options.diversity * taken.count(one[-1]), reverse=True)  # noqa: B023
+            after.sort(key=lambda one: total(one) - options.diversity * taken.count(one[-1]), reverse=True)
             ended |= {one: total(one) for one in after[: 2 * width] if one[-1] == EOS}
             groups.append([one for one in after[: 2 * width] if one[-1] != EOS][:width])
             taken += [one[-1] for one in groups[-1]]

@@ -252,7 +252,7 @@ def test_what_is_rounded_in_blocks_is_stored_so(integers: Path, pictures: list[I
         assert tensors[name].dtype == np.int8
         expected, steps = in_blocks(plain[name].half().numpy())
         largest = np.maximum(tensors[name + LARGEST].astype(np.float32), np.finfo(np.float32).tiny)
-        given, theirs = in_blocks(tensors[name], largest / np.float32(127))
+        given, theirs = in_blocks(tensors[name], np.asarray(largest / np.float32(127), dtype=np.float32))
         assert np.array_equal(given, expected)
         assert np.array_equal(theirs, steps)
         numbers = (expected.astype(np.float32) - 128) * steps[:, :, None]

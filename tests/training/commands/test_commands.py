@@ -49,6 +49,7 @@ def test_ctrl_c_ends_every_command_without_a_traceback(
         "join": ["a", "b", "--name", "x", "--out", out],
         "average": ["a", "b", "--out", out],
         "quantize": ["x", "--out", out],
+        "add-class-words": ["--classifier", "x", "--out", out],
         "calibrate": [*DATA, "--out", out],
         "sample": ["x"],
         "units": ["x", "--text", "x", "--out", out],

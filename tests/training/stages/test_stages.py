@@ -10,11 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from safetensors.torch import load_file
+import torch
+from safetensors.torch import load_file, save_file
 
 import captioner.files
 from captioner.__main__ import main as run_captioner
 from captioner.checkpoint import load_checkpoint
+from captioner.config import EncoderConfig
+from captioner.encoders import build_encoder
 from captioner.errors import ConfigError
 from tests.training.conftest import write_coco
 from training.__main__ import main
@@ -125,6 +128,20 @@ SHORT = (
 name = "rounded"
 command = "quantize"
 of = ["saying"]
+"""
+)
+WORDED = (
+    SHORT[: SHORT.index('[[stages]]\nname = "rounded"')]
+    + """
+[[stages]]
+name = "worded"
+command = "add-class-words"
+of = ["saying"]
+arguments = ["--classifier", "CLASSIFIER", "--names", "NAMES", "--rarer-than", "10"]
+[[stages]]
+name = "served"
+command = "export"
+of = ["worded"]
 """
 )
 QUICK = (
@@ -249,6 +266,29 @@ def test_stages_are_the_commands_one_by_one(
     assert found.calibration == load_checkpoint(calibrated).calibration
     assert [one["name"] for one in found.provenance["ingredients"]] == ["captions", "again"]
     assert found.provenance["ingredients"][0]["encoder"]["name"] == "words"
+
+
+def test_a_stage_adds_class_words(
+    start: Start, recipes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Words are counted in the captions that the run learnt from: "dog" nine times, "girl" six."""
+    torch.manual_seed(0)
+    classifier, names = tmp_path / "classifier.safetensors", tmp_path / "names.txt"
+    weights = build_encoder(EncoderConfig("tiny")).pretrained_state()
+    save_file(weights | {"fc.weight": torch.randn(3, 32), "fc.bias": torch.randn(3)}, classifier)
+    names.write_text("a dog\na girl\nsomething unknown\n")
+    text = WORDED.replace("CLASSIFIER", str(classifier)).replace("NAMES", str(names))
+    (recipes / "worded.toml").write_text(text)
+    assert start("runs", *QUICK, file="worded.toml") == 0
+    assert "2 words of 2 classes" in capsys.readouterr().out
+    found = load_checkpoint(tmp_path / "runs" / "everything" / "served.safetensors").class_words
+    assert found is not None
+    assert [word.text for word in found.vocabulary.words] == ["dog", "girl"]
+    (recipes / "worded.toml").write_text(text.replace('"10"', '"9"'))
+    assert start("runs", *QUICK, file="worded.toml") == 0
+    found = load_checkpoint(tmp_path / "runs" / "everything" / "served.safetensors").class_words
+    assert found is not None
+    assert [word.text for word in found.vocabulary.words] == ["girl"]
 
 
 def test_what_is_done_is_skipped(
