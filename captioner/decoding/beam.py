@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from captioner.decoding.options import DecodingOptions, Task
-from captioner.decoding.rows import POSSIBLE, Rows
+from captioner.decoding.rows import IMPOSSIBLE, POSSIBLE, Rows
 from captioner.types import BoolArray, FloatArray, Hypothesis, IntArray
 
 BLOCK = 64  # numbers of which the largest is looked at first
@@ -54,7 +54,7 @@ class Pool:
         del self._ends[self._options.num_captions :]
 
     def floor(self, length: int) -> float:
-        """Return the log-probability above which a hypothesis of at most this length can still enter."""
+        """Return the log-probability above which a hypothesis of this length, ``<END>`` included, enters."""
         if len(self._ends) < self._options.num_captions:
             return -np.inf
         return float(self._ends[-1].score * length**self._options.length_penalty)
@@ -88,11 +88,15 @@ class BeamSearch:
     candidates a group takes, and is then forgotten: hypotheses are compared and returned with the model's own
     log-probabilities. ``<END>`` is no word to be different from.
 
-    A candidate that ends leaves its group for the pool of its image; the K / G best of the others live on. An image is
-    done, and leaves the batch, when nothing that still lives can enter the best ``num_captions`` of its pool, so that
-    stopping early changes no result. Nor does it that beams which cannot enter any more are dropped: whatever takes
-    their places is less probable still. (Groups keep them, since later groups are steered by all beams of earlier
-    ones.) A caption that several groups find is returned once. With one group this is beam search as ever.
+    A candidate that ends leaves its group for the pool of its image; the K / G best of the others live on. A beam is
+    open if it would enter the best ``num_captions`` of the pool by ending with its next token, for certain. Other
+    beams are dropped, and an image without an open one is done, and leaves the batch. (Groups keep their beams until
+    then, since later groups are steered by all beams of earlier ones.) Where the length penalty is 0 that is the result
+    of searching on to the maximum length: whatever a beam becomes is less probable still, and so is what takes its
+    place. Where it is above, a caption is given up that would enter only by being longer, more tokens, nearly certain,
+    of a beam that was no better yet. (transformers, by default, judges by the present length as well.)
+
+    A caption that several groups find is returned once. With one group this is beam search as ever.
     """
 
     def __init__(self, task: Task) -> None:
@@ -167,8 +171,9 @@ class BeamSearch:
             pool.add(score, self.rows.written[place, slot].tolist(), slot, log_prob)
 
     def _open(self, scores: FloatArray) -> BoolArray:
-        """Tell which live beams ``[B, K]`` can still enter the best captions of their images."""
-        floors = [self.pools[image].floor(self.options.max_length + 1) for image in self.rows.images.tolist()]
+        """Tell which live beams ``[B, K]`` can still enter the best captions of their images, by ending with the next token."""
+        length = self.rows.written.shape[2] + 2  # with the token just found and <END>
+        floors = [self.pools[image].floor(length) for image in self.rows.images.tolist()]
         return scores > np.array(floors)[:, None]
 
     def _narrow(self, live: Beams, open_: BoolArray, going: BoolArray) -> Beams:
@@ -179,6 +184,7 @@ class BeamSearch:
         if self.options.groups > 1:
             return live
         most = int(open_.sum(axis=1).max())  # they are sorted, and all images have as many
+        live = live._replace(scores=np.where(open_[going], live.scores, np.float32(IMPOSSIBLE)))
         return Beams(*(column[:, :most] for column in live))  # type: ignore[arg-type]
 
     def _finish(self, done: BoolArray, scores: FloatArray) -> None:
