@@ -91,7 +91,8 @@ def plain_beam_search(
                 ended.append(Ended(options.score(total, length + 1), written[parent], total))
         going = (~ends).nonzero().flatten()[:width]
         top = max(ended, key=lambda one: one.score, default=None)
-        least = top.score * (length + 2) ** options.length_penalty if top else IMPOSSIBLE  # to win with the next word
+        soon = min(length + 1 + options.lookahead, longest + 1)
+        least = top.score * soon**options.length_penalty if top else IMPOSSIBLE  # to win by ending soon
         if length == longest or float(best[going[0]]) <= least:
             break
         scores, parents, last = best[going].where(best[going] > least, IMPOSSIBLE), parents[going], words[going]

@@ -89,12 +89,13 @@ class BeamSearch:
     log-probabilities. ``<END>`` is no word to be different from.
 
     A candidate that ends leaves its group for the pool of its image; the K / G best of the others live on. A beam is
-    open if it would enter the best ``num_captions`` of the pool by ending with its next token, for certain. Other
-    beams are dropped, and an image without an open one is done, and leaves the batch. (Groups keep their beams until
-    then, since later groups are steered by all beams of earlier ones.) Where the length penalty is 0 that is the result
-    of searching on to the maximum length: whatever a beam becomes is less probable still, and so is what takes its
-    place. Where it is above, a caption is given up that would enter only by being longer, more tokens, nearly certain,
-    of a beam that was no better yet. (transformers, by default, judges by the present length as well.)
+    open if it would enter the best ``num_captions`` of the pool were it to end, for certain, ``lookahead`` tokens on:
+    with the next one, or with one after it where the length penalty is above 0.5. Other beams are dropped, and an
+    image without an open one is done, and leaves the batch. (Groups keep their beams until then, since later groups are
+    steered by all beams of earlier ones.) Where the length penalty is 0 that is the result of searching on to the
+    maximum length: whatever a beam becomes is less probable still, and so is what takes its place. Where it is above,
+    a caption is given up that would enter only by being longer, more tokens, nearly certain, of a beam that was no
+    better yet. (transformers, by default, judges by the present length as well.)
 
     A caption that several groups find is returned once. With one group this is beam search as ever.
     """
@@ -171,8 +172,9 @@ class BeamSearch:
             pool.add(score, self.rows.written[place, slot].tolist(), slot, log_prob)
 
     def _open(self, scores: FloatArray) -> BoolArray:
-        """Tell which live beams ``[B, K]`` can still enter the best captions of their images, by ending with the next token."""
-        length = self.rows.written.shape[2] + 2  # with the token just found and <END>
+        """Tell which live beams ``[B, K]`` would enter the best captions of their images by ending soon."""
+        written = self.rows.written.shape[2] + 1  # with the tokens just found
+        length = min(written + self.options.lookahead, self.options.max_length + 1)
         floors = [self.pools[image].floor(length) for image in self.rows.images.tolist()]
         return scores > np.array(floors)[:, None]
 

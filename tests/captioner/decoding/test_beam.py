@@ -38,7 +38,8 @@ def reference(reader: Reader, options: DecodingOptions, beginning: Tokens) -> tu
         groups = after
         kept = sorted((reader.score(tokens, options) for tokens in ended), reverse=True)[: options.num_captions]
         if len(kept) == options.num_captions:
-            open_ = [[beam for beam in group if options.score(beam[0], length + 2) > kept[-1]] for group in groups]
+            soon = min(length + 1 + options.lookahead, options.max_length + 1)
+            open_ = [[beam for beam in group if options.score(beam[0], soon) > kept[-1]] for group in groups]
             if not any(open_):
                 break
             groups = groups if options.groups > 1 else open_
@@ -101,6 +102,11 @@ def test_diverse_beam_search_equals_the_reference(
         decoder = ToyDecoder()
         search(decoder, memory[image : image + 1], 1, SPECIAL, options, beginning)
         assert decoder.steps == steps
+
+
+@pytest.mark.parametrize(("penalty", "tokens"), [(0.0, 1), (0.3, 1), (0.5, 1), (0.6, 2), (1.0, 2), (1.1, 3), (2.0, 4)])
+def test_the_search_looks_further_ahead_where_length_counts_for_more(penalty: float, tokens: int) -> None:
+    assert DecodingOptions(length_penalty=penalty).lookahead == tokens
 
 
 @pytest.mark.parametrize(("penalty", "longer"), [(0.0, False), (0.3, False), (0.9, True)])
