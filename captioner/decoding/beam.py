@@ -131,6 +131,8 @@ class BeamSearch:
             scores: ``[B, K]``, log-probabilities of the live hypotheses.
             log_probs: ``[B, K, V]``, of their next tokens.
         """
+        if self.options.groups == 1:
+            return self._advance_group(0, scores, log_probs, None)
         groups = []
         taken = np.zeros_like(log_probs[:, 0])  # [B, V], how many beams of earlier groups live on by each token
         images = np.arange(len(scores))[:, None]
@@ -139,8 +141,7 @@ class BeamSearch:
             group = slice(first, first + width)
             penalties = self.options.diversity * taken if first else None
             beams = self._advance_group(first, scores[:, group], log_probs[:, group], penalties)
-            if self.options.groups > 1:
-                np.add.at(taken, (images, beams.tokens), (beams.scores > POSSIBLE).astype(taken.dtype))
+            np.add.at(taken, (images, beams.tokens), (beams.scores > POSSIBLE).astype(taken.dtype))
             groups.append(beams)
         return Beams(*(np.concatenate(parts, axis=1) for parts in zip(*groups, strict=True)))
 
@@ -183,7 +184,7 @@ class BeamSearch:
         if not going.all():
             self.rows.keep(np.flatnonzero(going))
             live = Beams(*(column[going] for column in live))  # type: ignore[arg-type]
-        if self.options.groups > 1:
+        if self.options.groups > 1 or open_[going].all():
             return live
         most = int(open_.sum(axis=1).max())  # they are sorted, and all images have as many
         live = live._replace(scores=np.where(open_[going], live.scores, np.float32(IMPOSSIBLE)))
