@@ -91,9 +91,11 @@ def plain_beam_search(
                 ended.append(Ended(options.score(total, length + 1), written[parent], total))
         going = (~ends).nonzero().flatten()[:width]
         top = max(ended, key=lambda one: one.score, default=None)
-        if length == longest or (top and top.score >= options.score(float(best[going[0]]), longest + 1)):
+        soon = min(length + 1 + options.lookahead, longest + 1)
+        least = top.score * soon**options.length_penalty if top else IMPOSSIBLE  # to win by ending soon
+        if length == longest or float(best[going[0]]) <= least:
             break
-        scores, parents, last = best[going], parents[going], words[going]
+        scores, parents, last = best[going].where(best[going] > least, IMPOSSIBLE), parents[going], words[going]
         written = [(*written[parent], word) for parent, word in zip(parents.tolist(), last.tolist(), strict=True)]
         state = step.state.select(parents)
     return top or Ended(options.score(float(scores[0]), longest), written[0], float(scores[0]))

@@ -202,9 +202,9 @@ def loaded(
             for number, sides in rates.items():
                 for side, server in zip(sides, servers, strict=True):
                     load = clients.submit(closed_loop, server.netloc, files, number, arguments.seconds).result()
-                    if load.failures or not load.answered:
+                    if load.failures or not load.captions:
                         raise OptionError(
-                            f"of {number} clients {load.failures} were not answered, {load.answered} were"
+                            f"of {number} clients {load.failures} were not answered, {len(load.captions)} were"
                         )
-                    side.append(load.answered / load.seconds)
+                    side.append(load.rate)
     return [row(f"service, {number} clients, photos/s", *sides) for number, sides in rates.items()]

@@ -117,7 +117,7 @@ class Row:
     @property
     def rate(self) -> float:
         """Photos per second."""
-        return self.load.answered / self.load.seconds
+        return self.load.rate
 
 
 def measured(

@@ -21,7 +21,9 @@ class Load:
     Attributes:
         clients: How many asked at the same time.
         seconds: For how long.
-        answered: How many captions came within that time.
+        rate: Captions per second: of each client the captions that it got, by the time from when it asked for the first
+            of them until it had the last. (Answers come in batches, so that those within a fixed time would be some
+            batches, whole ones, too few.)
         captions: The number of a photo, the caption that was answered, and its log-probability, for each answer; not a
             number where the interface tells none.
         milliseconds: How long each of those answers took.
@@ -31,7 +33,7 @@ class Load:
 
     clients: int
     seconds: float = 0
-    answered: int = 0
+    rate: float = 0
     captions: list[tuple[int, str, float]] = field(default_factory=list)
     milliseconds: list[float] = field(default_factory=list)
     refused: int = 0
@@ -69,14 +71,13 @@ def closed_loop(
     def client(number: int) -> Load:
         seen, warming = Load(1), Load(1)
         connection = http.client.HTTPConnection(netloc, timeout=TIMEOUT)
-        photo = number
+        photo, first = number, end
         while (now := time.perf_counter()) < end:
             photo = (photo + 1) % len(photos)
+            first = first if now < begin else min(first, now)
             load = warming if now < begin else seen
-            before = len(load.captions)
             load.ask(connection, photo, bodies[photo], asked)
-            if begin <= time.perf_counter() <= end:
-                seen.answered += len(load.captions) - before
+        seen.rate = len(seen.captions) / (now - first) if seen.captions else 0.0
         connection.close()
         return seen
 
@@ -150,7 +151,7 @@ def _sum(parts: Sequence[Load], clients: int, seconds: float) -> Load:
     return Load(
         clients,
         seconds,
-        sum(part.answered for part in parts),
+        sum(part.rate for part in parts),
         [answer for part in parts for answer in part.captions],
         [time for part in parts for time in part.milliseconds],
         sum(part.refused for part in parts),

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from captioner.decoding.options import DecodingOptions, Task
-from captioner.decoding.rows import POSSIBLE, Rows
+from captioner.decoding.rows import IMPOSSIBLE, POSSIBLE, Rows
 from captioner.types import BoolArray, FloatArray, Hypothesis, IntArray
 
 BLOCK = 64  # numbers of which the largest is looked at first
@@ -54,7 +54,7 @@ class Pool:
         del self._ends[self._options.num_captions :]
 
     def floor(self, shortest: int, longest: int) -> float:
-        """Return the log-probability above which a hypothesis can still enter.
+        """Return the log-probability above which a hypothesis enters.
 
         Args:
             shortest: Its fewest tokens, ``<END>`` included.
@@ -95,12 +95,17 @@ class BeamSearch:
     candidates a group takes, and is then forgotten: hypotheses are compared and returned with the model's own
     log-probabilities. ``<END>`` is no word to be different from.
 
-    A candidate that ends leaves its group for the pool of its image; the K / G best of the others live on. An image is
-    done, and leaves the batch, when nothing that still lives can enter the best ``num_captions`` of its pool, so that
-    stopping early changes no result. Nor does it that beams which cannot enter any more are dropped: whatever takes
-    their places is less probable still. (Groups keep them, since later groups are steered by all beams of earlier
-    ones. Nor are beams dropped where words are wanted: a less probable one may have its bonus to come.) A caption that
-    several groups find is returned once. With one group this is beam search as ever.
+    A candidate that ends leaves its group for the pool of its image; the K / G best of the others live on. A beam is
+    open if it would enter the best ``num_captions`` of the pool were it to end, for certain, ``lookahead`` tokens on:
+    with the next one, or with one after it where the length penalty is above 0.5. Other beams are dropped, and an
+    image without an open one is done, and leaves the batch. (Groups keep their beams until then, since later groups are
+    steered by all beams of earlier ones.) Where the length penalty is 0 that is the result of searching on to the
+    maximum length: whatever a beam becomes is less probable still, and so is what takes its place. Where it is above,
+    a caption is given up that would enter only by being longer, more tokens, nearly certain, of a beam that was no
+    better yet. (transformers, by default, judges by the present length as well.) A beam that lacks a wanted word counts
+    as if it had the bonus.
+
+    A caption that several groups find is returned once. With one group this is beam search as ever.
     """
 
     def __init__(self, task: Task) -> None:
@@ -134,6 +139,8 @@ class BeamSearch:
             scores: ``[B, K]``, log-probabilities of the live hypotheses.
             log_probs: ``[B, K, V]``, of their next tokens.
         """
+        if self.options.groups == 1:
+            return self._advance_group(0, scores, log_probs, None)
         groups = []
         taken = np.zeros_like(log_probs[:, 0])  # [B, V], how many beams of earlier groups live on by each token
         images = np.arange(len(scores))[:, None]
@@ -142,8 +149,7 @@ class BeamSearch:
             group = slice(first, first + width)
             penalties = self.options.diversity * taken if first else None
             beams = self._advance_group(first, scores[:, group], log_probs[:, group], penalties)
-            if self.options.groups > 1:
-                np.add.at(taken, (images, beams.tokens), (beams.scores > POSSIBLE).astype(taken.dtype))
+            np.add.at(taken, (images, beams.tokens), (beams.scores > POSSIBLE).astype(taken.dtype))
             groups.append(beams)
         return Beams(*(np.concatenate(parts, axis=1) for parts in zip(*groups, strict=True)))
 
@@ -177,8 +183,9 @@ class BeamSearch:
             pool.add(score, self.rows.written[place, slot].tolist(), slot, log_prob)
 
     def _open(self, live: Beams) -> BoolArray:
-        """Tell which live beams ``[B, K]`` can still enter the best captions of their images."""
-        lengths = self.rows.written.shape[2] + 2, self.options.max_length + 1  # live ones end with the next token first
+        """Tell which live beams ``[B, K]`` would enter the best captions of their images by ending soon."""
+        written = self.rows.written.shape[2] + 1  # with the tokens just found
+        lengths = written + 1, min(written + self.options.lookahead, self.options.max_length + 1)
         floors = [self.pools[image].floor(*lengths) for image in self.rows.images.tolist()]
         reach = live.scores
         if self.rows.wanted is not None:
@@ -190,11 +197,12 @@ class BeamSearch:
         if not going.all():
             self.rows.keep(np.flatnonzero(going))
             live = Beams(*(column[going] for column in live))  # type: ignore[arg-type]
-        if self.options.groups > 1:
+        if self.options.groups > 1 or open_[going].all():
             return live
         most = int(open_.sum(axis=1).max())  # they are sorted, and all images have as many
         if self.rows.wanted is not None:
             most = live.scores.shape[1]  # open ones stand anywhere
+        live = live._replace(scores=np.where(open_[going], live.scores, np.float32(IMPOSSIBLE)))
         return Beams(*(column[:, :most] for column in live))  # type: ignore[arg-type]
 
     def _finish(self, done: BoolArray, scores: FloatArray) -> None:

@@ -1,5 +1,6 @@
 """What a search is asked for: the options with their allowed values, the special tokens, and both as a checked task."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Annotated, Any, Literal
@@ -80,6 +81,11 @@ class DecodingOptions:
     def score(self, log_prob: float, length: int) -> float:
         """Return what a hypothesis of ``length`` tokens, ``<END>`` included, is ranked by."""
         return float(log_prob / length**self.length_penalty)
+
+    @property
+    def lookahead(self) -> int:
+        """How many tokens ahead a beam search judges what lives: more, the more a length is worth."""
+        return max(1, math.ceil(2 * self.length_penalty))
 
     def _check_groups(self) -> None:
         if self.beam_size % self.groups:

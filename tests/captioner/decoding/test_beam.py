@@ -8,16 +8,19 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from captioner.decoding import DecodingOptions
+from captioner.decoding import DecodingOptions, search
 from captioner.decoding.beam import best_of
 from captioner.decoding.rows import IMPOSSIBLE
-from tests.support.toy_decoder import EOS, STATES, Reader, Tokens, run, table
+from tests.support.toy_decoder import EOS, SPECIAL, STATES, Reader, Tokens, ToyDecoder, run, table
 
 Scored = list[tuple[float, Tokens]]
 
 
-def reference(reader: Reader, options: DecodingOptions, beginning: Tokens) -> list[Tokens]:
-    """Search one image with every group's beams as plain lists, to the maximum length."""
+def reference(reader: Reader, options: DecodingOptions, beginning: Tokens) -> tuple[list[Tokens], int]:
+    """Search one image with every group's beams as plain lists, until none of them can enter soon.
+
+    Returns the captions, and how many tokens were read.
+    """
     width = options.beam_size // options.groups
     groups: list[Scored] = [[(sum(reader.token_logprobs(beginning)), beginning)] for _ in range(options.groups)]
     ended: dict[Tokens, float] = {}
@@ -30,11 +33,19 @@ def reference(reader: Reader, options: DecodingOptions, beginning: Tokens) -> li
             live = [(log_prob, tokens) for log_prob, tokens in best if tokens[-1] != EOS][:width]
             taken.update(tokens[-1] for _, tokens in live)
             after.append(live)
-        if length < options.max_length:
-            groups = after
+        if length == options.max_length:
+            break
+        groups = after
+        kept = sorted((reader.score(tokens, options) for tokens in ended), reverse=True)[: options.num_captions]
+        if len(kept) == options.num_captions:
+            soon = min(length + 1 + options.lookahead, options.max_length + 1)
+            open_ = [[beam for beam in group if options.score(beam[0], soon) > kept[-1]] for group in groups]
+            if not any(open_):
+                break
+            groups = groups if options.groups > 1 else open_
     ranked = sorted(((reader.score(tokens, options), tokens) for tokens in ended), reverse=True)
     cut = sorted({entry for group in groups for entry in group}, reverse=True)
-    return [tokens for _, tokens in [*ranked[: options.num_captions], *cut][: options.num_captions]]
+    return [tokens for _, tokens in [*ranked[: options.num_captions], *cut][: options.num_captions]], length + 1
 
 
 def advance(reader: Reader, options: DecodingOptions, group: Scored, taken: Counter[int]) -> Scored:
@@ -86,7 +97,34 @@ def test_diverse_beam_search_equals_the_reference(
     beginning = beginning[: options.max_length]
     memory = table(2, vocabulary, seed)
     for image, found in enumerate(run(memory, options, beginning)):
-        assert [h.tokens for h in found] == reference(Reader(memory[image]), options, beginning)
+        expected, steps = reference(Reader(memory[image]), options, beginning)
+        assert [h.tokens for h in found] == expected
+        decoder = ToyDecoder()
+        search(decoder, memory[image : image + 1], 1, SPECIAL, options, beginning)
+        assert decoder.steps == steps
+
+
+@pytest.mark.parametrize(("penalty", "tokens"), [(0.0, 1), (0.3, 1), (0.5, 1), (0.6, 2), (1.0, 2), (1.1, 3), (2.0, 4)])
+def test_the_search_looks_further_ahead_where_length_counts_for_more(penalty: float, tokens: int) -> None:
+    assert DecodingOptions(length_penalty=penalty).lookahead == tokens
+
+
+@pytest.mark.parametrize(("penalty", "longer"), [(0.0, False), (0.3, False), (0.9, True)])
+def test_a_beam_that_would_not_enter_by_ending_next_is_given_up(penalty: float, longer: bool) -> None:
+    """One caption ends at once, by 0.5; the other starts by 0.4, and ends for certain as the sixth token.
+
+    Two tokens of 0.4 are worth more than one of 0.5 where log 0.4 / 2 ** a > log 0.5, that is from a = 0.41; six are
+    from a = 0.16, but with a = 0.3 the beam is given up before it is as long.
+    """
+    memory = np.full((1, STATES, 7), -50.0, dtype=np.float32)
+    long = (5, 6, 5, 6, 5, EOS)
+    for history, token in zip(Reader(memory[0]).histories(long), long, strict=True):
+        memory[0, history, token] = 0.0
+    memory[0, Reader(memory[0]).histories((EOS,))[0], [EOS, 4, 5]] = np.log([0.5, 0.1, 0.4])
+    decoder = ToyDecoder()
+    [[best]] = search(decoder, memory, 1, SPECIAL, DecodingOptions(beam_size=2, length_penalty=penalty))
+    assert best.tokens == (long if longer else (EOS,))
+    assert decoder.steps == (len(long) if longer else 1)
 
 
 @settings(deadline=None, max_examples=40)

@@ -43,8 +43,8 @@ def test_wide_beam_equals_brute_force(
     seed: int, given: dict[str, Any], room: int, beginning: Tokens, forms: Any, bonus: float
 ) -> None:
     longest = len(beginning) + room or 1  # three words: at most 27 live beams, fewer than 50
-    given |= {"max_length": longest, "min_length": min(given["min_length"], longest)}
-    options = DecodingOptions(beam_size=50, num_captions=4, **given)
+    given |= {"max_length": longest, "min_length": min(given["min_length"], longest), "length_penalty": 0.0}
+    options = DecodingOptions(beam_size=50, num_captions=4, **given)  # by a penalty, longer captions may be given up
     memory = table(2, 7, seed)
     for image, found in enumerate(run(memory, options, beginning, wanted(bonus, *forms))):
         reader, own = Reader(memory[image]), forms[image]
