@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from captioner.answers.export import export_answers
+from captioner.checkpoint import copy_with_class_words
 from captioner.runtimes.export import export_checkpoint
 from tests.support.answers import write_answers
+from tests.support.class_words import draw_class_words
 from tests.support.pictures import noise_image
 
 ROOT = Path(__file__).parents[1]
@@ -46,6 +48,16 @@ assert not status and not {blocked} & {{name.split(".")[0] for name in sys.modul
 """
 
 
+WANT = """
+from pathlib import Path
+from captioner.images import read_image
+from captioner.predictor import CaptionPredictor
+predictor = CaptionPredictor.from_checkpoint(sys.argv[1])
+features = predictor.encode([read_image(Path(sys.argv[2]).read_bytes())])
+assert predictor.captions_of(features)
+print(predictor.class_words.find(predictor.runtime.vectors(features))[0].text)
+assert not {blocked} & {{name.split(".")[0] for name in sys.modules}}
+"""
 ASK = """
 from captioner.__main__ import main
 status = main(["ask", "--checkpoint", sys.argv[1], "--answers", sys.argv[2], sys.argv[3], "how many dogs?", "--json"])
@@ -74,6 +86,16 @@ def test_a_model_with_graphs_captions_without_torch(small_checkpoint_file: Path,
     done = run(CAPTION, tmp_path / "exported.safetensors", tmp_path / "photo.png")
     assert done.returncode == 0, done.stderr
     assert '"attention_grid": [2, 2]' in done.stdout
+
+
+def test_class_words_are_found_without_torch(small_checkpoint_file: Path, tmp_path: Path) -> None:
+    path = tmp_path / "exported.safetensors"
+    copy_with_class_words(small_checkpoint_file, path, draw_class_words(1280))
+    export_checkpoint(path, path)
+    noise_image(1, 70, 80).save(tmp_path / "photo.png")
+    done = run(WANT, path, tmp_path / "photo.png")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() in ("dog", "child", "ball")
 
 
 def test_questions_are_answered_without_torch(small_checkpoint_file: Path, tmp_path: Path) -> None:
