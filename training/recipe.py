@@ -14,6 +14,7 @@ from captioner.ranges import Range, check_ranges
 from captioner.tokenizers import TOKENIZERS
 from training.data import CaptionSource, ShardSource
 from training.data.source import Unreadable
+from training.distillation import DistillationRecipe
 from training.inputs.photos import MILD, Augmentation
 from training.phase import PhaseRecipe
 from training.recipe_file import completed, override, read_values, with_own_image
@@ -222,6 +223,7 @@ class Recipe:
         data: Which photos and captions.
         tokenizer: How captions become tokens.
         model: What to build.
+        distillation: What its encoder must not forget in the phases in which it learns.
         training: How to learn.
         decoding: How validation searches.
     """
@@ -239,6 +241,7 @@ class Recipe:
     start_from: str = ""
     tokenizer: TokenizerRecipe = field(default_factory=TokenizerRecipe)
     model: ModelConfig = field(default_factory=ModelConfig)
+    distillation: DistillationRecipe = field(default_factory=DistillationRecipe)
     training: TrainingRecipe = field(default_factory=TrainingRecipe)
     decoding: DecodingOptions = field(default_factory=DecodingOptions)
 

@@ -13,6 +13,7 @@ from training.captioning.batches import Batch
 from training.captioning.rewards import ENDING, Reward
 from training.captioning.rollout import Rollout, Writer
 from training.captioning.teacher_forcing import force_captions
+from training.distillation import ClassTeacher
 from training.inputs.chance import chances
 from training.losses import attention_penalty, cross_entropy, mean_of_others, scheduled_inputs, self_critical
 from training.phase import PhaseRecipe
@@ -28,10 +29,19 @@ class CaptionLoss(nn.Module):
         tokenizer: Between its token ids and words.
         reward: What sampled captions are worth; ``None`` if no phase asks.
         max_length: Most tokens of a sampled caption.
+        teacher: Whose classes the encoder keeps to where it learns; ``None`` if there are none.
     """
 
-    def __init__(self, model: CaptionModel, tokenizer: Tokenizer, reward: Reward | None, max_length: int) -> None:
+    def __init__(
+        self,
+        model: CaptionModel,
+        tokenizer: Tokenizer,
+        reward: Reward | None,
+        max_length: int,
+        teacher: ClassTeacher | None = None,
+    ) -> None:
         super().__init__()
+        self.teacher = teacher
         self.model = model
         self.tokenizer = tokenizer
         self.reward = reward
@@ -52,6 +62,8 @@ class CaptionLoss(nn.Module):
             terms.append(phase.cross_entropy * self._teach(batch, memory, phase, progress))
         if phase.self_critical:
             terms.append(phase.self_critical * batch.image_share * self._criticise(batch, features, memory, phase))
+        if self.teacher and batch.pixels is not None:
+            terms.append(batch.image_share * self.teacher(batch.pixels, features.vector))
         return torch.stack(terms).sum()
 
     def _teach(self, batch: Batch, memory: Any, phase: PhaseRecipe, progress: float) -> Tensor:

@@ -14,6 +14,7 @@ from captioner.decoders import members_of
 from captioner.model import CaptionModel
 from captioner.tokenizers import TOKENIZERS, Tokenizer
 from training.data import CaptionedImage
+from training.distillation import ClassTeacher, class_teacher
 from training.initial.batch_norms import make_norms_fit
 from training.initial.language_model import take_over
 from training.initial.pretrained import RANDOM, start_encoder, weights_provenance
@@ -43,6 +44,7 @@ class Workbench:
         images: What to learn from.
         val_images: What to validate on.
         provenance: Where the model comes from, as far as it is known before training.
+        teacher: What its encoder must not forget; ``None`` if that is nothing.
     """
 
     model: CaptionModel
@@ -50,6 +52,7 @@ class Workbench:
     images: list[CaptionedImage]
     val_images: list[CaptionedImage]
     provenance: Mapping[str, Any]
+    teacher: ClassTeacher | None = None
 
 
 def set_up(recipe: Recipe) -> Workbench:
@@ -67,7 +70,8 @@ def set_up(recipe: Recipe) -> Workbench:
     provenance = _provenance(recipe, train, val, weights, language_model)  # of the weights as they came
     if any(phase.encoder_stage and not phase.freeze_norms for phase in recipe.training.phases):
         make_norms_fit(model.encoder, train, recipe.model.image)
-    return Workbench(model, tokenizer, train, val, provenance)
+    teacher = class_teacher(recipe.model.encoder, recipe.distillation) if recipe.training.fine_tunes else None
+    return Workbench(model, tokenizer, train, val, provenance, teacher)
 
 
 def _build(

@@ -93,7 +93,13 @@ class CaptionTask(Task[list[Batch]]):
         )
         self.epochs = tuple(phase.epochs for phase in training.phases)
         self.epoch_steps = len(self.batches)
-        self.caption_loss = CaptionLoss(self.model, bench.tokenizer, _reward(recipe, bench), recipe.data.max_tokens)
+        self.caption_loss = CaptionLoss(
+            self.model,
+            bench.tokenizer,
+            _reward(recipe, bench),
+            recipe.data.max_tokens,
+            bench.teacher.to(world.device) if bench.teacher else None,
+        )
         self.parallel: nn.Module = self.caption_loss
         self.source: PhotoSource | None = None
         self._entered: int | None = None

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from captioner.checkpoint import write_safetensors
 from captioner.encoders import Encoder
+from captioner.types import Features
 
 SHARPNESS = 2.0  # r of the pooling: 0 would be the mean of all cells, infinity their maximum
 RARE = 0.02  # about the share of photos that have a concept, which a fresh classifier guesses
@@ -42,7 +43,11 @@ class ConceptNetwork(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Return the log-odds of the concepts, ``[B, K]``, of pixels ``[B, 3, H, W]``."""
-        grid = self.dropout(self.encoder(pixels).require_grid())  # [B, L, D]
+        return self.log_odds(self.encoder(pixels))
+
+    def log_odds(self, features: Features) -> Tensor:
+        """Return the log-odds of the concepts, ``[B, K]``, of what the encoder made of photos."""
+        grid = self.dropout(features.require_grid())  # [B, L, D]
         scores = self.classifier(grid).float()  # [B, L, K]
         pooled = torch.logsumexp(SHARPNESS * scores, dim=1) - math.log(scores.shape[1])
         return pooled / SHARPNESS

@@ -7,6 +7,7 @@ from typing import Annotated
 from captioner.config import STRICT, EncoderConfig, ImageConfig
 from captioner.errors import ConfigError
 from captioner.ranges import Range, check_ranges
+from training.distillation import DistillationRecipe
 from training.recipe import DataRecipe, LearningRecipe, check_name
 
 
@@ -70,6 +71,7 @@ class ConceptRecipe:
         image: How an image becomes pixels.
         encoder: What learns.
         words: What it learns to see.
+        distillation: What it must not forget meanwhile.
         training: How it learns.
     """
 
@@ -85,6 +87,7 @@ class ConceptRecipe:
     image: ImageConfig = field(default_factory=ImageConfig)
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     words: WordsRecipe = field(default_factory=WordsRecipe)
+    distillation: DistillationRecipe = field(default_factory=DistillationRecipe)
     training: ConceptLearningRecipe = field(default_factory=ConceptLearningRecipe)
 
     def __post_init__(self) -> None:

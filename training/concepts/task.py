@@ -17,6 +17,7 @@ from training.concepts.network import ConceptModel, ConceptNetwork, save_concept
 from training.concepts.recipe import ConceptRecipe
 from training.concepts.words import captions_each, choose_words, count_words, mean_average_precision
 from training.data import CaptionedImage
+from training.distillation import ClassTeacher, class_teacher
 from training.initial.batch_norms import make_norms_fit
 from training.initial.pretrained import RANDOM, start_encoder
 from training.inputs.photos import MARGIN, AugmentedSource, PlainPhotos, store_photos
@@ -43,6 +44,7 @@ class ConceptBench:
         val_images: What to validate on.
         val_present: ``[J, K]``, whether these have the concepts, by two captions or the only one.
         provenance: Where the encoder comes from, as far as it is known before training.
+        teacher: What it must not forget; ``None`` if that is nothing.
     """
 
     network: ConceptNetwork
@@ -53,6 +55,7 @@ class ConceptBench:
     val_images: list[CaptionedImage]
     val_present: Tensor
     provenance: Mapping[str, Any]
+    teacher: ClassTeacher | None = None
 
 
 def set_up_concepts(recipe: ConceptRecipe) -> ConceptBench:
@@ -90,6 +93,7 @@ def set_up_concepts(recipe: ConceptRecipe) -> ConceptBench:
             **({"encoder_weights": RANDOM} if recipe.encoder_weights == RANDOM else {}),
             "commit": commit(),
         },
+        teacher=class_teacher(recipe.encoder, recipe.distillation),
     )
 
 
@@ -100,7 +104,8 @@ ALONE = World()
 class ConceptTask(Task[Batch]):
     """An encoder learns to see concepts; the best epoch is that of the highest mean average precision.
 
-    The loss is the cross-entropy of all concepts of a photo, summed, as a mean over photos.
+    The loss is the cross-entropy of all concepts of a photo, summed, as a mean over photos, and the divergence from the
+    classes that the encoder must not forget.
 
     Args:
         recipe: What to do.
@@ -117,6 +122,7 @@ class ConceptTask(Task[Batch]):
         encoder = self.network.encoder.to(memory_format=torch.channels_last)  # a third faster to learn on CPUs
         encoder.fine_tune(training.encoder_stage, training.freeze_norms)
         self.average: MovingAverage = MovingAverage(self.network, training.average, buffers=True)
+        self.teacher = bench.teacher.to(world.device) if bench.teacher else None
         self.modules = {"network": self.network, "average": self.average}
         paths = [image.path for image in bench.images]
         store = store_photos(paths, round(recipe.image.size * MARGIN), Path(recipe.cache).expanduser())
@@ -149,9 +155,12 @@ class ConceptTask(Task[Batch]):
             raise RuntimeError("the batch shows features in place of photos")
         device = self.world.device
         targets = self.bench.targets[[self._rows[image] for image in batch.image_ids]].to(device)
+        pixels = batch.pixels.to(device)
         with autocast(self.recipe.training.precision, device):
-            scores = self.network(batch.pixels.to(device))
-        yield F.binary_cross_entropy_with_logits(scores, targets, reduction="sum") / len(targets)
+            features = self.network.encoder(pixels)
+            scores = self.network.log_odds(features)
+            kept = self.teacher(pixels, features.vector) if self.teacher else 0.0
+        yield F.binary_cross_entropy_with_logits(scores, targets, reduction="sum") / len(targets) + kept
 
     def _kept(self) -> ConceptNetwork:
         return cast("ConceptNetwork", self.average.module).eval()
