@@ -15,7 +15,7 @@ from captioner.tokenizers import TOKENIZERS
 from training.data import CaptionSource, ShardSource
 from training.data.source import Unreadable
 from training.distillation import DistillationRecipe
-from training.inputs.photos import MILD, Augmentation
+from training.inputs.augmentation import MILD, Augmentation
 from training.phase import PhaseRecipe
 from training.recipe_file import completed, override, read_values, with_own_image
 

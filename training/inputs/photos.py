@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,13 +17,13 @@ from torch import Tensor
 from torchvision.transforms import v2
 from tqdm import tqdm
 
-from captioner.config import STRICT, ImageConfig
+from captioner.config import ImageConfig
 from captioner.cpus import available_cpus
 from captioner.errors import ImageError
 from captioner.images import ImageTransform, read_image
-from captioner.ranges import Range, check_ranges
 from training.data.photos import PhotoFile
 from training.errors import DataError
+from training.inputs.augmentation import MILD, Augmentation, augment
 from training.inputs.shards import Layout, ShardedRows, fill
 
 
@@ -126,26 +126,6 @@ CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
-class Augmentation:
-    """How far a photo may be from itself to be learnt from.
-
-    Attributes:
-        crop: The smallest share of a side that a crop keeps.
-        colour: The largest relative change of brightness, contrast and saturation.
-    """
-
-    __pydantic_config__ = STRICT
-    crop: Annotated[float, Range(0, 1, above=True)] = 0.8
-    colour: Annotated[float, Range(0, 1)] = 0.2
-
-    def __post_init__(self) -> None:
-        check_ranges(self, "data.augmentation.")
-
-
-MILD = Augmentation()
-
-
-@dataclass(frozen=True)
 class AugmentedSource:
     """Photos as an encoder that learns sees them: mirrored by chance, cropped and coloured.
 
@@ -164,21 +144,9 @@ class AugmentedSource:
     def read(self, chosen: Tensor, mirror: Tensor, seeds: Tensor) -> tuple[None, Tensor]:
         """Return pixels ``[B, 3, size, size]``, each photo's a pure function of its own arguments."""
         photos = self.store.batch(chosen.tolist()).to(self.device)
-        how = zip(photos, mirror.tolist(), seeds.tolist(), strict=True)
-        with torch.random.fork_rng(devices=[]):
-            seen = [self._augment(photo, flip, seed) for photo, flip, seed in how]
-        return None, _normalised(torch.stack(seen), self.config)
-
-    def _augment(self, photo: Tensor, flip: bool, seed: int) -> Tensor:
-        torch.default_generator.manual_seed(seed)  # that of the CPU alone
-        side, (crop, colour) = photo.shape[1], astuple(self.augmentation)
-        height, width = (round(side * float(torch.empty(()).uniform_(crop, 1))) for _ in range(2))
-        top, left = (int(torch.randint(side - length + 1, ())) for length in (height, width))
-        size = [self.config.size] * 2
-        seen = v2.functional.resized_crop(photo, top, left, height, width, size, antialias=True)
-        seen = v2.ColorJitter(colour, colour, colour)(seen)
-        mirrored: Tensor = seen.flip(2) if flip else seen
-        return mirrored
+        seen = augment(photos, self.config.size, mirror, seeds.tolist(), self.augmentation)
+        normalised: Tensor = v2.functional.normalize(seen, list(self.config.mean), list(self.config.std))
+        return None, normalised
 
 
 @dataclass(frozen=True)
@@ -200,7 +168,7 @@ class AugmentedPhotos:
     def describe(self) -> Any:
         """Return what tells these pixels from others of the same files."""
         may = hashlib.sha256(self.mirrorable.numpy().tobytes()).hexdigest()
-        return ["augmented", self.version, *astuple(self.source.augmentation), may]
+        return ["augmented in batches", self.version, *astuple(self.source.augmentation), may]
 
     def pixels(self, start: int, end: int) -> Tensor:
         """Return the photos from ``start`` to ``end``; see :class:`training.inputs.features.Shown`."""
@@ -209,9 +177,3 @@ class AugmentedPhotos:
         seeds = self.version * 1_000_003 + torch.arange(start, end)
         _, pixels = self.source.read(torch.arange(start, end), coin & self.mirrorable[start:end], seeds)
         return pixels
-
-
-def _normalised(photos: Tensor, config: ImageConfig) -> Tensor:
-    pixels = v2.functional.to_dtype(photos, torch.float32, scale=True)
-    normalised: Tensor = v2.functional.normalize(pixels, list(config.mean), list(config.std))
-    return normalised

@@ -10,16 +10,9 @@ from torch import Tensor
 from captioner.model import CaptionModel
 from captioner.types import Features
 from training.data import CaptionedImage
+from training.inputs.augmentation import MILD, Augmentation
 from training.inputs.features import CachedFeatures, Shown, cache_features
-from training.inputs.photos import (
-    MARGIN,
-    MILD,
-    Augmentation,
-    AugmentedPhotos,
-    AugmentedSource,
-    PlainPhotos,
-    store_photos,
-)
+from training.inputs.photos import MARGIN, AugmentedPhotos, AugmentedSource, PlainPhotos, store_photos
 
 AGAIN = "encoding photos again"
 

@@ -11,7 +11,8 @@ from captioner.config import ImageConfig
 from captioner.images import ImageTransform
 from tests.support.pictures import noise_image
 from training.errors import DataError
-from training.inputs.photos import Augmentation, AugmentedPhotos, AugmentedSource, store_photos
+from training.inputs.augmentation import Augmentation
+from training.inputs.photos import AugmentedPhotos, AugmentedSource, store_photos
 
 CONFIG = ImageConfig(size=64)
 FIRST_TWO = torch.tensor([0, 1])
