@@ -72,12 +72,12 @@ def test_holding_an_encoder_to_its_classes_keeps_them(file: Path) -> None:
     encoder = build_encoder(CONFIG).eval()
     encoder.load_state_dict(teacher.encoder.state_dict())
     encoder.requires_grad_(False)
-    last = encoder.trunk[-1][1]
-    last.weight.requires_grad_(True)
+    last = encoder.get_submodule(f"trunk.{len(encoder.trunk) - 1}.1")
+    scale = last.get_parameter("weight").requires_grad_(True)
     with torch.no_grad():
-        last.weight.mul_(1 + 0.5 * torch.randn(last.weight.shape))
+        scale.mul_(1 + 0.5 * torch.randn(scale.shape))
     pixels = torch.randn(4, 3, 64, 64)
-    optimizer = torch.optim.Adam([last.weight], lr=0.02)
+    optimizer = torch.optim.Adam([scale], lr=0.02)
     losses = []
     for _ in range(20):
         optimizer.zero_grad()
