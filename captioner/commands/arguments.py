@@ -44,6 +44,11 @@ FLAGS: Mapping[str, Flag] = MappingProxyType(
         "max_length": Flag(int, "M", "most tokens of a caption: words, or the characters of a model that spells"),
         "min_length": Flag(int, "M", "fewest tokens of a caption"),
         "length_penalty": Flag(float, "A", "rank by log-probability / length ** A: more prefers longer captions"),
+        "consensus": Flag(
+            float,
+            "T",
+            "prefer the caption that others found agree with; they count by score, the more evenly the higher",
+        ),
         "no_repeat_ngram_size": Flag(int, "N", "never say the same N tokens in a row twice; 0 allows it"),
         "groups": Flag(int, "G", "groups of beams that keep away from each other's words; K must be a multiple"),
         "diversity": Flag(float, "D", "how far groups keep away from each other's words"),

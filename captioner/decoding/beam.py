@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from captioner.decoding.consensus import consensus
 from captioner.decoding.options import DecodingOptions, Task
 from captioner.decoding.rows import IMPOSSIBLE, POSSIBLE, Rows
 from captioner.types import BoolArray, FloatArray, Hypothesis, IntArray
@@ -33,7 +34,8 @@ class Pool:
 
     def __init__(self, options: DecodingOptions) -> None:
         self._options = options
-        self._ends: list[End] = []  # best first, at most ``num_captions``
+        self._ends: list[End] = []  # best first
+        self._most = options.beam_size if options.consensus else options.num_captions
         self._seen: set[tuple[int, ...]] = set()
 
     def add(self, total: float, tokens: Sequence[int], slot: int, end: float) -> None:
@@ -51,10 +53,10 @@ class Pool:
         score = self._options.score(total, len(tokens) + 1)
         self._ends.append(End(score, slot, len(tokens), end))
         self._ends.sort(key=lambda entry: entry.score, reverse=True)  # of equals, the one that was first
-        del self._ends[self._options.num_captions :]
+        del self._ends[self._most :]
 
     def floor(self, shortest: int, longest: int) -> float:
-        """Return the log-probability above which a hypothesis enters.
+        """Return the log-probability above which a hypothesis is one of the best ``num_captions``.
 
         Args:
             shortest: Its fewest tokens, ``<END>`` included.
@@ -62,7 +64,7 @@ class Pool:
         """
         if len(self._ends) < self._options.num_captions:
             return -np.inf
-        score = self._ends[-1].score
+        score = self._ends[self._options.num_captions - 1].score
         length = longest if score < 0 else shortest  # with a bonus totals may be above zero, which length makes less
         return float(score * length**self._options.length_penalty)
 
@@ -105,7 +107,9 @@ class BeamSearch:
     better yet. (transformers, by default, judges by the present length as well.) A beam that lacks a wanted word counts
     as if it had the bonus.
 
-    A caption that several groups find is returned once. With one group this is beam search as ever.
+    A caption that several groups find is returned once. With one group this is beam search as ever. All of that ranks;
+    which of the captions of an image's pool is its first, the others' agreement decides
+    (:mod:`captioner.decoding.consensus`), unless ``consensus`` is 0.
     """
 
     def __init__(self, task: Task) -> None:
@@ -214,9 +218,13 @@ class BeamSearch:
     def _best(self, place: int, pool: Pool, live: list[float]) -> list[Hypothesis]:
         """Rank an image's pool, and fill it up with beams that were cut at the maximum length."""
         read, wanted = self.rows.trellis.read, self.options.num_captions
-        found = [read(place, end.slot, end.length, end.log_prob) for end in pool.best()]
-        if len(found) == wanted:
-            return found
+        ends = pool.best()
+        found = [read(place, end.slot, end.length, end.log_prob) for end in ends]
+        if self.options.consensus and len(found) > 1:
+            tokens, scores = [one.tokens for one in found], [end.score for end in ends]
+            found.insert(0, found.pop(consensus(tokens, scores, self.options.consensus)))
+        if len(found) >= wanted:
+            return found[:wanted]
         cut: dict[tuple[int, ...], Hypothesis] = {}  # by tokens, since several groups may hold the same
         slots = (slot for slot, score in enumerate(live) if score > POSSIBLE)
         for slot in sorted(slots, key=live.__getitem__, reverse=True):

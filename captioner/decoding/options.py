@@ -44,6 +44,9 @@ class DecodingOptions:
         seed: 0 to 2**63 - 1. An image gets the same samples for a seed in any batch, so equal images in a batch get
             equal samples; ``None`` draws anew each time, and for each image.
         beginning: Text that every caption starts with; it counts as part of the caption in all the other options.
+        consensus: Above 0, the first caption of a beam search is not the one of the highest score but that which the
+            others found are most like, each weighted by ``exp(score / consensus)``
+            (:func:`captioner.decoding.consensus.consensus`), 0 to 10; 0 ranks by score alone. Only with search "beam".
 
     Raises:
         OptionError: If a value is out of range, or is given to a search that does not use it.
@@ -63,6 +66,7 @@ class DecodingOptions:
     top_p: Annotated[float, Range(0, 1, above=True)] = 1.0
     seed: Annotated[int | None, Range(0, MAX_SEED)] = None
     beginning: str = ""
+    consensus: Annotated[float, Range(0, 10, note=" (0 is off)")] = 0.2
 
     def __post_init__(self) -> None:
         narrower = {"min_length": Range(0, self.max_length, " (the maximum length)")}
@@ -71,7 +75,7 @@ class DecodingOptions:
             within_beam = Range(1, self.beam_size, " (the beam size)")
             narrower |= {"num_captions": within_beam, "groups": within_beam}
         elif self.search == "sample":
-            self._check_unused("search is 'sample'", "beam_size", "groups", "diversity")
+            self._check_unused("search is 'sample'", "beam_size", "groups", "diversity", "consensus")
         else:
             raise OptionError(f"search is {self.search!r}; it must be 'beam' or 'sample'")
         check_ranges(self, narrower=narrower, error=OptionError)

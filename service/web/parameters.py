@@ -155,6 +155,12 @@ DECODING: Mapping[str, Kind] = {
     "length_penalty": decimal_number(
         0, 2, "captions are ranked by `log_prob` over this power of their length, the ending counted"
     ),
+    "consensus": decimal_number(
+        0,
+        10,
+        "the caption that others found agree with comes first; they count by score, the more evenly the higher; "
+        "0 is off",
+    ),
     "beam_size": whole_number(1, MAX_BEAM_SIZE, "hypotheses kept by the search; 1 is greedy"),
     "groups": whole_number(
         1,

@@ -78,7 +78,7 @@ class Writer:
             images: B.
             each: Captions per image, and beams. A search that finds fewer has its last one counted several times.
         """
-        options = DecodingOptions(beam_size=each, num_captions=each, max_length=self.max_length)
+        options = DecodingOptions(beam_size=each, num_captions=each, max_length=self.max_length, consensus=0.0)
         with self._without_dropout():
             found = search(TorchSteps(self.decoder), self.decoder.prepare(features), images, self.special, options)
         rows = [hypotheses[min(row, len(hypotheses) - 1)].tokens for hypotheses in found for row in range(each)]

@@ -8,7 +8,7 @@ from captioner.decoding import DecodingOptions
 from training.evaluation.diversity import Wording
 from training.evaluation.evaluate import Evaluation
 
-ALWAYS_SAID = ("search", "beam_size", "max_length", "length_penalty")
+ALWAYS_SAID = ("search", "beam_size", "max_length", "length_penalty", "consensus")
 SHARES = {
     "immediate_repeats": "with a word repeated at once",
     "echoes": 'with "X and X"',

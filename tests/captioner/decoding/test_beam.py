@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -69,6 +70,7 @@ RULES = st.builds(
         min_length=min(least, length),
         no_repeat_ngram_size=ngram,
         length_penalty=penalty,
+        consensus=0.0,
     ),
     st.sampled_from(SHAPES),
     st.integers(1, 12),
@@ -80,7 +82,7 @@ RULES = st.builds(
 )
 
 # Its first group runs out of words, which must not keep words from the second.
-DEAD_END = DecodingOptions(2, 2, 8, groups=2, diversity=10, min_length=6, no_repeat_ngram_size=2)
+DEAD_END = DecodingOptions(2, 2, 8, groups=2, diversity=10, min_length=6, no_repeat_ngram_size=2, consensus=0)
 
 
 @settings(deadline=None, max_examples=120)
@@ -131,8 +133,9 @@ def test_a_beam_that_would_not_enter_by_ending_next_is_given_up(penalty: float, 
 @given(seed=st.integers(0, 10_000), width=st.integers(2, 4), groups=st.integers(2, 4))
 def test_groups_without_diversity_are_all_the_same(seed: int, width: int, groups: int) -> None:
     memory = table(2, 9, seed)
-    one = run(memory, DecodingOptions(beam_size=width, num_captions=width, max_length=5))
-    wide = DecodingOptions(beam_size=width * groups, groups=groups, diversity=0, num_captions=width, max_length=5)
+    common: dict[str, Any] = {"num_captions": width, "max_length": 5, "consensus": 0.0}
+    one = run(memory, DecodingOptions(beam_size=width, **common))
+    wide = DecodingOptions(beam_size=width * groups, groups=groups, diversity=0, **common)
     assert [[h.tokens for h in found] for found in run(memory, wide)] == [[h.tokens for h in found] for found in one]
 
 

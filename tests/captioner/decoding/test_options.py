@@ -68,7 +68,7 @@ def test_an_option_that_is_not_used_is_refused(kind: dict[str, Any], given: dict
 
 def test_every_option_is_used_by_some_search() -> None:
     every = [
-        DecodingOptions(6, 2, 30, 1.0, "beam", 3, 2, 3, 2.0, beginning="a"),
+        DecodingOptions(6, 2, 30, 1.0, "beam", 3, 2, 3, 2.0, beginning="a", consensus=1.0),
         DecodingOptions(5, 2, 30, 1.0, "sample", 3, 2, 1, 0.5, 0.5, 2, 0.5, 1, "a"),
     ]
     default = DecodingOptions()

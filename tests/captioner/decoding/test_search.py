@@ -37,8 +37,11 @@ def constraints(size: int) -> st.SearchStrategy[dict[str, Any]]:
     )
 
 
+VOTES = st.sampled_from([0.0, 0.2, 5.0])
 BEAMS = st.integers(1, 6).flatmap(
-    lambda beam: st.fixed_dictionaries({"beam_size": st.just(beam), "num_captions": st.integers(1, beam)})
+    lambda beam: st.fixed_dictionaries(
+        {"beam_size": st.just(beam), "num_captions": st.integers(1, beam), "consensus": VOTES}
+    )
 )
 DIVERSE = st.sampled_from([(2, 2), (4, 2), (6, 2), (6, 3), (4, 4)]).flatmap(
     lambda shape: st.fixed_dictionaries(
@@ -47,6 +50,7 @@ DIVERSE = st.sampled_from([(2, 2), (4, 2), (6, 2), (6, 3), (4, 4)]).flatmap(
             "groups": st.just(shape[1]),
             "num_captions": st.integers(1, shape[0]),
             "diversity": st.sampled_from([0.0, 0.5, 4.0]),
+            "consensus": VOTES,
         }
     )
 )
@@ -70,7 +74,7 @@ BEGINNINGS = st.lists(st.sampled_from([PAD, UNK, 4, 5, 6]), max_size=4).map(tupl
 def test_wide_beam_equals_brute_force(seed: int, given: dict[str, Any], room: int, beginning: Tokens) -> None:
     longest = len(beginning) + room or 1  # three words: at most 27 live beams, fewer than 50
     given |= {"max_length": longest, "min_length": min(given["min_length"], longest), "length_penalty": 0.0}
-    options = DecodingOptions(beam_size=50, num_captions=4, **given)  # by a penalty, longer captions may be given up
+    options = DecodingOptions(beam_size=50, num_captions=4, consensus=0, **given)  # a penalty may give up longer ones
     memory = table(2, 7, seed)
     for image, found in enumerate(run(memory, options, beginning)):
         reader = Reader(memory[image])
@@ -102,8 +106,9 @@ def test_hypotheses_are_well_formed(seed: int, options: DecodingOptions, beginni
     for image, found in enumerate(run(memory, options, beginning)):
         reader = Reader(memory[image])
         assert [h.finished for h in found] == sorted((h.finished for h in found), reverse=True)
+        voted = options.search == "beam" and options.consensus > 0  # the first one is then in a place of its own
         for finished in (True, False):
-            scores = [reader.score(h.tokens, options) for h in found if h.finished == finished]
+            scores = [reader.score(h.tokens, options) for h in found[voted:] if h.finished == finished]
             assert scores == pytest.approx(sorted(scores, reverse=True), abs=1e-5)
         if options.search == "beam":
             assert len({h.tokens for h in found}) == len(found) <= options.num_captions
@@ -180,7 +185,7 @@ def test_search_stops_as_soon_as_it_may(name: str) -> None:
 def test_beam_search_is_at_least_as_likely_as_greedy() -> None:
     memory = table(50, 12, seed=3)
     greedy = run(memory, DecodingOptions(beam_size=1, max_length=6))
-    beams = run(memory, DecodingOptions(beam_size=5, max_length=6, length_penalty=0))
+    beams = run(memory, DecodingOptions(beam_size=5, max_length=6, length_penalty=0, consensus=0))
     better = [b[0].log_prob >= g[0].log_prob - 1e-5 for g, b in zip(greedy, beams, strict=True) if g[0].finished]
     assert sum(better) / len(better) > 0.9  # a beam may lose the greedy path, but seldom
 

@@ -1,0 +1,56 @@
+"""Minimum Bayes risk: of several captions the one that the others agree with most."""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+
+LONGEST = 4  # n-grams have up to so many tokens, as in BLEU and CIDEr
+
+Counts = list[Counter[tuple[int, ...]]]
+
+
+def consensus(captions: Sequence[Sequence[int]], scores: Sequence[float], temperature: float) -> int:
+    """Return which of some captions is most like all of them, each weighted by how likely it is.
+
+    A search finds many ways to say the same, which share its probability; the likeliest single one may say something
+    else. ``argmax_i sum_j p_j sim(i, j)`` with ``p_j`` in proportion to ``exp(score_j / temperature)`` is the one of
+    the least expected loss (Kumar and Byrne 2004), as far as these captions stand for all.
+
+    Args:
+        captions: Their tokens, at least one caption.
+        scores: What a search ranks them by.
+        temperature: Above 0; near 0 the highest score decides, at high ones all captions count alike.
+
+    Returns:
+        Its place; of equals the first.
+    """
+    weights = np.exp((np.array(scores) - max(scores)) / temperature)
+    counted = [counts(tokens) for tokens in captions]
+    expected = [
+        sum(weight * similarity(one, other) for weight, other in zip(weights, counted, strict=True)) for one in counted
+    ]
+    return int(np.argmax(expected))
+
+
+def counts(tokens: Sequence[int]) -> Counts:
+    """Return how often a caption has each n-gram, for n from 1 to 4."""
+    return [Counter(zip(*(tokens[start:] for start in range(size)))) for size in range(1, LONGEST + 1)]  # noqa: B905
+
+
+def similarity(one: Counts, other: Counts) -> float:
+    """Return the mean over n of the cosine between two captions' n-gram counts, from 0 to 1.
+
+    It is CIDEr (Vedantam et al. 2015) without weights of n-grams, which would need the training captions.
+    """
+    return sum(_cosine(a, b) for a, b in zip(one, other, strict=True)) / LONGEST
+
+
+def _cosine(one: Counter[tuple[int, ...]], other: Counter[tuple[int, ...]]) -> float:
+    product = sum(count * other[ngram] for ngram, count in one.items() if ngram in other)
+    return product / math.sqrt(_square(one) * _square(other)) if product else 0.0
+
+
+def _square(ngrams: Counter[tuple[int, ...]]) -> int:
+    return sum(count * count for count in ngrams.values())
