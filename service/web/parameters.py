@@ -158,8 +158,8 @@ DECODING: Mapping[str, Kind] = {
     "consensus": decimal_number(
         0,
         10,
-        "the caption that others found agree with comes first; they count by score, the more evenly the higher; "
-        "0 is off",
+        "of a beam search, the caption that others found agree with comes first; they count by score, the more evenly "
+        "the higher this is; 0 is off",
     ),
     "beam_size": whole_number(1, MAX_BEAM_SIZE, "hypotheses kept by the search; 1 is greedy"),
     "groups": whole_number(

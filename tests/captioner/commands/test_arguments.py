@@ -26,6 +26,7 @@ EXAMPLES: dict[str, Any] = {
     "top_p": 0.9,
     "seed": 2**40,
     "beginning": "a dog",
+    "consensus": 0.5,
 }
 NEEDED = {"diversity": "groups", "temperature": "search", "top_k": "search", "top_p": "search", "seed": "search"}
 

@@ -27,6 +27,7 @@ GIVEN: list[tuple[dict[str, str], dict[str, Any]]] = [
     ({"length_penalty": ".75"}, {"length_penalty": 0.75}),
     ({"no_repeat_ngram_size": "3"}, {"no_repeat_ngram_size": 3}),
     ({"beginning": "a dog, « où »"}, {"beginning": "a dog, « où »"}),
+    ({"consensus": "0"}, {"consensus": 0.0}),
     ({"num_captions": "3"}, {"num_captions": 3}),
     ({"num_captions": "9"}, {"num_captions": 9, "beam_size": 9}),
     ({"num_captions": "2", "beam_size": "2"}, {"num_captions": 2, "beam_size": 2}),

@@ -66,7 +66,7 @@ def test_beams_are_those_of_search_with_their_log_probs(writer: Writer) -> None:
     rollout = writer.beam(features(), memory, IMAGES, each=3)
     assert writer.decoder.training
     assert rollout.log_probs.requires_grad
-    options = DecodingOptions(beam_size=3, num_captions=3, max_length=LONGEST)
+    options = DecodingOptions(beam_size=3, num_captions=3, max_length=LONGEST, consensus=0)
     found = search(TorchSteps(writer.decoder.eval()), memory, IMAGES, SPECIAL, options)
     captions = rollout.captions()
     for image, hypotheses in enumerate(found):
