@@ -9,8 +9,9 @@ from service.buffering import refuse_unread
 from service.corrections import CorrectionStore
 from service.errors import register_errors, request_id
 from service.inference.engine import Engine
-from service.inference.jobs import Model, Predictor
+from service.inference.jobs import Model
 from service.inference.pipeline import CaptionPipeline
+from service.inference.predictor import Predictor
 from service.observability.access import observe_answers
 from service.observability.logs import log_answer
 from service.observability.metrics import Metrics, create_metrics_page

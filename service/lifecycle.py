@@ -92,7 +92,7 @@ def warm_up(engine: Engine, model: Model, settings: Settings) -> None:
     task = Captioning(settings.options())
     picture = model.prepare(Image.new("RGB", (64, 64)))
     sizes = batch_sizes(settings.max_batch)
-    for size in sizes if getattr(model.predictor, "compiles_sizes", True) else sizes[:1]:
+    for size in sizes if model.predictor.compiles_sizes else sizes[:1]:
         answers = engine.call(partial(task.run, model.predictor, [picture] * size, [task] * size))
         if len(answers) != size:
             raise ValueError(f"the model returned {len(answers)} answers to {size} photos")

@@ -17,6 +17,7 @@ from captioner.types import Caption
 from service.errors import BusyError, DeadlinePassedError
 from service.inference.engine import Engine
 from service.inference.jobs import Captioning, Job, Model
+from service.inference.predictor import Predictor
 from service.settings import Settings
 
 THREADS = 256  # requests on their way at once, at most
@@ -32,7 +33,7 @@ class SleeperInfo:
     details: Mapping[str, Any] = field(default_factory=dict)
 
 
-class Sleeper:
+class Sleeper(Predictor):
     """A model that takes its time and finds no words.
 
     Args:

@@ -1,6 +1,6 @@
 """What requests have the model do: a photo, a task, the job of both, and its result."""
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
@@ -9,51 +9,8 @@ from PIL.Image import Image
 
 from captioner.answers.answering import Answers
 from captioner.decoding import DecodingOptions
-from captioner.errors import OptionError
 from captioner.types import Caption
-
-
-class ModelInfo(Protocol):
-    """What a model is called."""
-
-    @property
-    def name(self) -> str:
-        """The name."""
-        ...
-
-    @property
-    def version(self) -> str:
-        """The version."""
-        ...
-
-    @property
-    def sha256(self) -> str:
-        """The hash of the file that it was read from; empty for a model that was not read from a file."""
-        ...
-
-    @property
-    def details(self) -> Mapping[str, Any]:
-        """What else is told of it, as JSON values."""
-        ...
-
-
-class Predictor(Protocol):
-    """What the service needs of a model."""
-
-    @property
-    def info(self) -> ModelInfo:
-        """What the model is called."""
-        ...
-
-    def captions(
-        self, images: Sequence[Image], options: DecodingOptions, *, activations: bool = False
-    ) -> list[list[Caption]]:
-        """Return the best captions of every image, best first."""
-        ...
-
-    def scores(self, images: Sequence[Image], texts: Sequence[str], *, activations: bool = False) -> list[Caption]:
-        """Return every text as the caption of its image, with the probabilities that the model gives it."""
-        ...
+from service.inference.predictor import Predictor
 
 
 @dataclass(frozen=True)
@@ -108,13 +65,11 @@ class Model:
 
     def understands(self, question: str) -> bool:
         """Whether the model answers questions, and knows all words of this one."""
-        knows: Callable[[str], bool] | None = getattr(self.predictor, "understands", None)
-        return knows is not None and knows(question)
+        return self.predictor.understands(question)
 
     def prepare(self, image: Image) -> Image:
-        """Return an upright image as the model is shown it: made small by a predictor that has ``prepare``."""
-        prepare: Callable[[Image], Image] | None = getattr(self.predictor, "prepare", None)
-        return image if prepare is None else prepare(image)
+        """Return an upright image as the model is shown it, made small if the model allows it."""
+        return self.predictor.prepare(image)
 
 
 @dataclass(frozen=True)
@@ -220,10 +175,7 @@ class Asking:
         Raises:
             OptionError: If the model answers no questions.
         """
-        answer: Callable[..., list[Answers]] | None = getattr(predictor, "answers", None)
-        if answer is None:
-            raise OptionError("this model answers no questions")
-        return [[one] for one in answer(pictures, [task.question for task in tasks], self.num_answers)]
+        return [[one] for one in predictor.answers(pictures, [task.question for task in tasks], self.num_answers)]
 
 
 @dataclass(frozen=True)

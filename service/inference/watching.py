@@ -1,6 +1,6 @@
 """What requests have the model do with a clip: a task for each of its shots, and what came of all of them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -8,9 +8,9 @@ from PIL.Image import Image
 
 from captioner.clips import Clip
 from captioner.decoding import DecodingOptions
-from captioner.errors import OptionError
 from captioner.types import Caption
-from service.inference.jobs import ModelIdentity, Predictor, Seconds, Task
+from service.inference.jobs import ModelIdentity, Seconds, Task
+from service.inference.predictor import Predictor
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,10 +41,7 @@ class Watching:
         Raises:
             OptionError: If the model watches no clips.
         """
-        describe: Callable[..., list[Caption]] | None = getattr(predictor, "caption_frames", None)
-        if describe is None:
-            raise OptionError("this model watches no clips")
-        return [describe(task.frames, task.options)[:1] for task in tasks]
+        return [predictor.caption_frames(task.frames, task.options)[:1] for task in tasks]
 
 
 @dataclass(frozen=True)

@@ -118,7 +118,7 @@ class InferenceThread:
 
     def _ask(self, jobs: Sequence[Job]) -> Sequence[Sequence[Said]]:
         """Show the model the photos, the last one repeated up to the next size if new sizes cost it something."""
-        sizes = self._sizes if getattr(jobs[0].model.predictor, "compiles_sizes", True) else [len(jobs)]
+        sizes = self._sizes if jobs[0].model.predictor.compiles_sizes else [len(jobs)]
         size = next(size for size in sizes if size >= len(jobs))
         padded = [*jobs, *[jobs[-1]] * (size - len(jobs))]
         pictures, tasks = [job.picture for job in padded], [job.task for job in padded]

@@ -15,7 +15,7 @@ from PIL import Image
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
 
 from service import Settings, create_app
-from service.inference.jobs import Predictor
+from service.inference.predictor import Predictor
 from service.server import addresses, open_server, stop_server
 from tests.support.fakes import FakePredictor
 

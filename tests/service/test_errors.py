@@ -13,7 +13,7 @@ from captioner.types import Caption
 from service import create_app
 from service.app import CONTENT_SECURITY_POLICY
 from service.errors import STATUS
-from service.inference.jobs import Predictor
+from service.inference.predictor import Predictor
 
 pytestmark = pytest.mark.slow
 
@@ -116,7 +116,7 @@ def test_unknown_addresses_and_methods(client: FlaskClient) -> None:
 def test_an_unexpected_error_tells_nothing_but_its_name(
     predictor: Predictor, photo: MakePhoto, error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
-    class Failing:
+    class Failing(Predictor):
         info = predictor.info
 
         def captions(self, *_: object, **__: object) -> list[list[Caption]]:

@@ -12,6 +12,7 @@ from captioner.answers.answering import Answer, Answers
 from captioner.decoding import DecodingOptions
 from captioner.errors import OptionError
 from captioner.types import Caption, Word
+from service.inference.predictor import Predictor
 
 CELLS = ((0, 0), (1, 5), (3, 3), (6, 0), (6, 6))  # where the fake looks for its words, as (row, col)
 STRANGE = "blorf"
@@ -40,8 +41,8 @@ def fake_caption(words: Sequence[str], log_prob: float, activations: bool) -> Ca
     )
 
 
-class FakePredictor:
-    """Names the photo's red; its captions differ in one word; it knows all words but one."""
+class MutePredictor(Predictor):
+    """Names the photo's red; its captions differ in one word; it answers no questions, and watches no clips."""
 
     info = FakeInfo()
 
@@ -63,6 +64,12 @@ class FakePredictor:
         if not all(text.split() for text in texts):
             raise OptionError("the text has 0 words; it must have between 1 and 200")
         return [fake_caption(text.split(), -23.14, activations) for _, text in zip(images, texts, strict=True)]
+
+
+class FakePredictor(MutePredictor):
+    """A model that answers questions and watches clips, too; it knows all words but one."""
+
+    compiles_sizes = True
 
     def answers(self, images: Sequence[Image.Image], questions: Sequence[str], count: int = 5) -> list[Answers]:
         if not all(question.strip("? ") for question in questions):
@@ -90,14 +97,6 @@ class FakePredictor:
             for frame in range(len(frames)):
                 attention[(word, frame, *CELLS[frame % len(CELLS)])] = 0.6 / len(frames)
         return [replace(fake_caption(words, -3.0, activations=False), attention=attention, needs_review=True)]
-
-
-class MutePredictor(FakePredictor):
-    """A model that answers no questions, and watches no clips."""
-
-    answers = None  # type: ignore[assignment]
-    understands = None  # type: ignore[assignment]
-    caption_frames = None  # type: ignore[assignment]
 
 
 class BlindPredictor(FakePredictor):

@@ -84,7 +84,7 @@ def test_what_waits_runs_together_padded_to_a_size(gate: Gate) -> None:
 
 
 def test_no_batch_is_padded_for_a_model_that_takes_any_size(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gate, "compiles_sizes", False, raising=False)
+    monkeypatch.setattr(gate, "compiles_sizes", False)
     bench = Bench(gate)
     jobs = [bench.submit(0)]
     gate.wait_until_entered()

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from service.inference.jobs import Predictor
+from service.inference.predictor import Predictor
 from tests.support.browsing import choose, expect_caption, expect_heat, words
 from tests.support.fakes import CELLS, SurePredictor
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
-from service.inference.jobs import Predictor
+from service.inference.predictor import Predictor
 from tests.support.browsing import (
     LATIN,
     choose,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from service.inference.jobs import Predictor
+from service.inference.predictor import Predictor
 from tests.support.browsing import active, choose, expect_caption, expect_heat, texts, words
 from tests.support.fakes import CELLS, STRANGE, BlindPredictor, Recorder
 

@@ -17,7 +17,7 @@ from werkzeug.test import TestResponse
 
 from captioner.types import Caption
 from service import Settings, create_app
-from service.inference.jobs import Predictor
+from service.inference.predictor import Predictor
 from tests.support.fakes import CELLS, BlindPredictor, FakePredictor, Recorder, SurePredictor
 
 MakePhoto = Callable[..., bytes]
