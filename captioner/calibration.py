@@ -124,18 +124,21 @@ class Calibration:
     caption: CaptionCalibration
     provenance: dict[str, Any] = field(default_factory=dict)
 
-    def words(
+    def confidences(
         self, words: Sequence[Word], tokens: Sequence[int], token_logprobs: Sequence[float]
-    ) -> list[float | None]:
-        """Return the confidence of T words; ``None`` for those that the vocabulary lacks.
+    ) -> tuple[list[float | None], float | None]:
+        """Return the confidence of T words and that of the caption which they are.
+
+        Words that the vocabulary lacks have none, nor has a caption with such a word.
 
         Args:
             words: The words.
             tokens: At least T token ids, those of the words first.
             token_logprobs: The log-probability of each token.
         """
-        sure = self.word(word_features(tokens[: len(words)], token_logprobs))
-        return [float(value) if word.known else None for word, value in zip(words, sure, strict=True)]
+        features = word_features(tokens[: len(words)], token_logprobs)
+        each = [float(value) if word.known else None for word, value in zip(words, self.word(features), strict=True)]
+        return each, None if None in each else self.caption(caption_features(features, token_logprobs))
 
 
 def word_features(tokens: Sequence[int], token_logprobs: Sequence[float]) -> NDArray[np.float64]:
@@ -152,14 +155,13 @@ def word_features(tokens: Sequence[int], token_logprobs: Sequence[float]) -> NDA
     return np.stack([log_odds(log_probs[:words]), np.log(ranks), np.log1p(np.arange(words)), mean], axis=1)
 
 
-def caption_features(tokens: Sequence[int], token_logprobs: Sequence[float]) -> NDArray[np.float64]:
+def caption_features(words: NDArray[np.float64], token_logprobs: Sequence[float]) -> NDArray[np.float64]:
     """Return the ``CAPTION_FEATURES`` ``[2]`` of a caption.
 
     Args:
-        tokens: The token ids of its T words.
+        words: The ``FEATURES`` ``[T, 4]`` of its T words.
         token_logprobs: The natural-log probabilities of all its tokens, the ending included if it has one.
     """
-    words = word_features(tokens, token_logprobs)
     odds, ranks = words[:, FEATURES.index("log_odds")], words[:, FEATURES.index("log_rank")]
     mean = sum(token_logprobs) / max(1, len(token_logprobs))
     telling = float(ranks @ odds / ranks.sum()) if ranks.any() else mean  # the most frequent word alone tells nothing

@@ -11,7 +11,7 @@ from PIL import Image
 
 from captioner.answers.answering import Answering, Answers
 from captioner.answers.header import identify_encoder
-from captioner.calibration import Calibration, caption_features
+from captioner.calibration import Calibration
 from captioner.config import to_dict
 from captioner.decoding import MAX_LENGTH, DecodingOptions, search
 from captioner.decoding.score import score
@@ -327,14 +327,10 @@ def _info(description: Description, sha256: str) -> ModelInfo:
 
 def _with_confidence(caption: Caption, hypothesis: Hypothesis, calibration: Calibration) -> Caption:
     """Say how sure one can be of a caption and its words; of a text with unknown words, only of the known ones."""
-    log_probs = hypothesis.token_logprobs
-    sure = calibration.words(caption.words, hypothesis.tokens, log_probs)
-    words = tuple(replace(word, confidence=value) for word, value in zip(caption.words, sure, strict=True))
-    if not all(word.known for word in words):
-        return replace(caption, words=words)
-    confidence = calibration.caption(caption_features(hypothesis.tokens[: len(words)], log_probs))
-    needs_review = confidence < calibration.caption.review_below
-    return replace(caption, words=words, confidence=confidence, needs_review=needs_review)
+    each, whole = calibration.confidences(caption.words, hypothesis.tokens, hypothesis.token_logprobs)
+    words = tuple(replace(word, confidence=value) for word, value in zip(caption.words, each, strict=True))
+    needs_review = None if whole is None else whole < calibration.caption.review_below
+    return replace(caption, words=words, confidence=whole, needs_review=needs_review)
 
 
 def _end_to_end(features: Features[Any]) -> Features[Any]:

@@ -14,7 +14,6 @@ from benchmarks.photos import read_photos
 from benchmarks.reference import load_torch, plain_beam_search
 from benchmarks.report import add_json_argument, introduce, publish
 from benchmarks.timing import Times, Work, in_turn, ratio, summary, without
-from captioner.calibration import caption_features
 from captioner.decoding import DecodingOptions
 from captioner.images import read_image
 from captioner.predictor import CaptionPredictor
@@ -89,12 +88,7 @@ def inside(predictor: CaptionPredictor, features: Any, caption: Caption) -> list
     log_probs = [word.log_prob for word in caption.words]
     works = [Work(PREPARE, lambda: predictor.runtime.prepare(features))]
     if calibration is not None and log_probs:
-
-        def confidence() -> object:
-            features = caption_features(tokens, log_probs)
-            return calibration.words(caption.words, tokens, log_probs), calibration.caption(features)
-
-        works.append(Work(CONFIDENCE, confidence))
+        works.append(Work(CONFIDENCE, lambda: calibration.confidences(caption.words, tokens, log_probs)))
     return works
 
 

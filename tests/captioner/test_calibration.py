@@ -67,25 +67,32 @@ def test_confidence_never_falls_as_probability_rises(log_probs: list[float], dat
     before, after = (words(word_features(tokens, values))[place] for values in (log_probs, likelier))
     assert 0 <= before <= after + 1e-12 <= 1 + 2e-12
     captions = CaptionCalibration(weights[0], 1.0, 0.2, 0.5, telling_slope=weights[3])
-    assert 0 <= captions(caption_features(tokens, log_probs)) <= captions(caption_features(tokens, likelier)) <= 1
+    lower, higher = (
+        captions(caption_features(word_features(tokens, values), values)) for values in (log_probs, likelier)
+    )
+    assert 0 <= lower <= higher <= 1
 
 
 def test_caption_features_are_what_they_say() -> None:
     log_probs = [-0.1, -1.2, -3.0, -0.4]  # three words and the ending
     odds = [math.log(math.exp(p) / (1 - math.exp(p))) for p in log_probs[:3]]
     telling = (math.log(7) * odds[1] + math.log(3) * odds[2]) / (math.log(7) + math.log(3))
-    np.testing.assert_allclose(caption_features([4, 10, 6], log_probs), [-4.7 / 4, telling], atol=1e-12)
+    np.testing.assert_allclose(
+        caption_features(word_features([4, 10, 6], log_probs), log_probs), [-4.7 / 4, telling], atol=1e-12
+    )
 
 
 @pytest.mark.parametrize(("tokens", "log_probs"), [([], [-0.3]), ([4], [-0.2, -0.4])])
 def test_a_caption_without_a_telling_word_has_finite_features(tokens: list[int], log_probs: list[float]) -> None:
-    np.testing.assert_allclose(caption_features(tokens, log_probs), [-0.3, -0.3])
+    np.testing.assert_allclose(caption_features(word_features(tokens, log_probs), log_probs), [-0.3, -0.3])
 
 
 def test_a_calibration_of_an_earlier_version_means_what_it_did() -> None:
     old = from_dict(CaptionCalibration, {"slope": 2.0, "bias": 4.5, "good_cider": 0.2, "review_below": 0.5})
     log_probs = [-0.1, -1.2, -3.0, -0.4]
-    assert old(caption_features([4, 10, 6], log_probs)) == pytest.approx(1 / (1 + math.exp(2.0 * 4.7 / 4 - 4.5)))
+    assert old(caption_features(word_features([4, 10, 6], log_probs), log_probs)) == pytest.approx(
+        1 / (1 + math.exp(2.0 * 4.7 / 4 - 4.5))
+    )
 
 
 @pytest.mark.parametrize("value", [-2000.0, -1.5, 0.0, 0.3, 2000.0])
@@ -138,9 +145,10 @@ def test_captions_say_how_sure_one_can_be(
             words = [word.log_prob for word in caption.words]
             ending = [caption.log_prob - sum(words)] if caption.finished else []
             tokens = sure.tokenizer.encode(caption.text)
-            expected = calibration.word(word_features(tokens, [*words, *ending]))
+            features = word_features(tokens, [*words, *ending])
+            expected = calibration.word(features)
             assert [word.confidence for word in caption.words] == pytest.approx(expected.tolist(), abs=1e-5)
-            mean, telling = caption_features(tokens, [*words, *ending])
+            mean, telling = caption_features(features, [*words, *ending])
             expected_whole = 1 / (1 + math.exp(-(2.0 * mean + 0.5 * telling + 4.5)))
             assert caption.confidence == pytest.approx(expected_whole, abs=1e-5)
             assert caption.confidence is not None

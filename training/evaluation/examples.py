@@ -90,7 +90,7 @@ def make_examples(
         photo += [row] * len(words)
         features.append(word_features(tokens, log_probs))
         right += right_words(words, references, agreement)
-        whole.append(caption_features(tokens, log_probs))
+        whole.append(caption_features(features[-1], log_probs))
     return Examples(
         np.array(photo, dtype=np.intp),
         np.concatenate(features),
