@@ -15,9 +15,10 @@ from captioner.header import GRAPHS, LARGEST, SCALE, CheckpointFile
 from captioner.model import CaptionModel
 from captioner.quantization import restore_matrices, round_matrices
 from captioner.runtimes.graphs import IntegerMatrices, name_weights, sensitive, tabulate_words
-from captioner.runtimes.onnx import INTEGERS, Interface, OnnxRuntime
+from captioner.runtimes.onnx import Interface, OnnxRuntime
 from captioner.runtimes.torch import TorchRuntime
 from captioner.runtimes.tracing import Traced, trace
+from captioner.runtimes.weights import INTEGERS
 from captioner.types import FloatArray, Runtime
 
 BITS = (8, 32)

@@ -7,7 +7,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from captioner.header import BLOCK
-from captioner.runtimes.onnx import INTEGERS, SCALES
+from captioner.runtimes.weights import INTEGERS, SCALES
 
 MICROSOFT = "com.microsoft"  # ONNX Runtime's own operators
 EXACT = 32  # words per row whose scores are exact: twice 16 beams, and more than enough for five

@@ -1,7 +1,7 @@
 """Models computed by ONNX Runtime, from the graphs that ``captioner export`` adds to a checkpoint; no torch is needed.
 
-Graphs hold no weights: they name those of the checkpoint, which so serve both runtimes. Each weight is handed to ONNX
-Runtime in the form that its graph wants, which a suffix of its name tells.
+Graphs hold no weights: they name those of the checkpoint, which so serve both runtimes
+(:mod:`captioner.runtimes.weights`).
 """
 
 import json
@@ -22,12 +22,10 @@ from captioner.class_words import ClassWords
 from captioner.cpus import available_cpus
 from captioner.devices import describe_threads
 from captioner.errors import CheckpointError, OptionError
-from captioner.header import BLOCK, GRAPHS, LARGEST, SCALE, CheckpointFile, Description, unreadable_file
+from captioner.header import GRAPHS, CheckpointFile, Description, unreadable_file
+from captioner.runtimes.weights import GraphWeights
 from captioner.types import Features, FloatArray, IntArray, ScoredStep
 
-INTEGERS = ".integers"  # ends the name of a matrix of 8 bits as integer kernels read it, in blocks of rows
-SCALES = ".scales"  # ends the name of the steps of its blocks
-MIDDLE, STEPS = 128, 127  # the byte that stands for zero, and steps on either side of it
 GRAPH_VERSION = 2
 STEP_THREADS = 2  # a photo took 44 ms with two and 55 with one, on two cores; there is too little to do for more
 Arrays = tuple[NDArray[Any], ...]
@@ -127,7 +125,6 @@ class OnnxRuntime:
         self._interface = interface
         self._graphs = graphs
         self._weights = weights
-        self._rounded: dict[str, tuple[NDArray[np.uint8], FloatArray]] = {}
         self._threads = threads or available_cpus()
         self._encoder = self._session("encoder", self._threads)
         self._prepare = self._session("prepare", min(self._threads, STEP_THREADS))
@@ -214,61 +211,11 @@ class OnnxRuntime:
         options.log_severity_level = 3  # errors
         options.enable_mem_pattern = name == "encoder"  # one is kept for every shape, and a step meets many
         names = list(self._interface.weights[name])
-        values = [ort.OrtValue.ortvalue_from_numpy(self._weight(one)) for one in names]
-        self._rounded.clear()
+        weights = GraphWeights(self._weights)
+        values = [ort.OrtValue.ortvalue_from_numpy(weights[one]) for one in names]
         if names:
             options.add_external_initializers(names, values)
         return ort.InferenceSession(self._graphs[name], options, providers=["CPUExecutionProvider"])
-
-    def _blocks(self, name: str) -> tuple[NDArray[np.uint8], FloatArray]:
-        if name not in self._rounded:
-            self._rounded[name] = in_blocks(self._weights[name], self._steps(name))
-        return self._rounded[name]
-
-    def _steps(self, name: str) -> FloatArray | None:
-        """Return the steps of a matrix of 8 bits: ``[I]`` of its rows, or ``[I, blocks]`` of their blocks."""
-        if name + LARGEST in self._weights:
-            return _steps_of(self._weights[name + LARGEST].astype(np.float32))
-        return self._weights.get(name + SCALE)
-
-    def _weight(self, name: str) -> NDArray[Any]:
-        """Return a weight in the form that its name tells."""
-        if name.endswith(INTEGERS):
-            return self._blocks(name.removesuffix(INTEGERS))[0]
-        if name.endswith(SCALES):
-            return self._blocks(name.removesuffix(SCALES))[1]
-        value, steps = self._weights[name], self._steps(name)
-        if steps is not None:
-            each = steps[:, None] if steps.ndim == 1 else steps.repeat(BLOCK, axis=1)[:, : value.shape[1]]
-            return np.asarray(value.astype(np.float32) * each)
-        return value.astype(np.float32) if value.dtype == np.float16 else value
-
-
-def in_blocks(matrix: NDArray[Any], scales: FloatArray | None = None) -> tuple[NDArray[np.uint8], FloatArray]:
-    """Round a matrix ``[I, J]`` in blocks of its rows to 8 bits.
-
-    Args:
-        matrix: Floating-point numbers, or integers that are rounded already.
-        scales: The steps of integers, ``[I]`` of rows or ``[I, blocks]`` of their blocks.
-
-    Returns:
-        Bytes ``[I, blocks, BLOCK]``, the last block filled up with zeros, and the blocks' steps ``[I, blocks]``.
-    """
-    blocks = -(-matrix.shape[1] // BLOCK)
-    whole = np.zeros((len(matrix), blocks * BLOCK), dtype=np.float32)
-    whole[:, : matrix.shape[1]] = matrix
-    whole = whole.reshape(len(matrix), blocks, BLOCK)
-    if scales is None:
-        steps = _steps_of(np.abs(whole).max(axis=2))
-        whole = np.rint(whole / steps[:, :, None])
-    else:
-        steps = np.repeat(scales[:, None], blocks, axis=1) if scales.ndim == 1 else scales
-    return (whole + MIDDLE).astype(np.uint8), steps
-
-
-def _steps_of(largest: FloatArray) -> FloatArray:
-    """Return the steps of blocks, given their largest absolute numbers."""
-    return np.asarray(np.maximum(largest, np.finfo(np.float32).tiny) / np.float32(STEPS), dtype=np.float32)
 
 
 def _check_locations(shapes: Mapping[str, Sequence[int | str]], features: Features[Any]) -> None:

@@ -27,9 +27,10 @@ from captioner.model import CaptionModel
 from captioner.predictor import CaptionPredictor
 from captioner.runtimes.export import export_checkpoint
 from captioner.runtimes.graphs import EXACT, IntegerMatrices
-from captioner.runtimes.onnx import OnnxRuntime, in_blocks
+from captioner.runtimes.onnx import OnnxRuntime
 from captioner.runtimes.padding import fold_padding
 from captioner.runtimes.tracing import _means, export_graph
+from captioner.runtimes.weights import in_blocks
 from captioner.tokenizers import CharacterTokenizer, Tokenizer, WordTokenizer
 from captioner.types import Caption
 from tests.conftest import WORDS
