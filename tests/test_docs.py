@@ -17,7 +17,7 @@ from service.settings import _parser as service_parser
 from service.web.adapters import ollama
 from service.web.adapters.hugging_face import NAMES
 from service.web.adapters.openai import chat_completions, responses
-from service.web.adapters.prompting import LIKELIEST
+from service.web.adapters.prompting import DETERMINISTIC
 from service.web.heatmaps import DEFAULTS
 from service.web.parameters import CAPTIONS, CLIP_DEFAULTS, CLIPS, CORRECTIONS, DECODING, HEATMAPS, QUESTIONS, SCORES
 from training.__main__ import parser as training_parser
@@ -166,4 +166,4 @@ def test_the_documentation_names_the_options_of_prompts() -> None:
     rows = dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", ours, re.MULTILINE))
     assert rows == {name: kind.meaning for name, kind in ollama.OPTIONS.items()}
     assert all(f"`{name}`" in theirs for name in {**chat_completions.OPTIONS, **responses.OPTIONS})
-    assert f"up to {LIKELIEST:g}" in text(ROOT / "docs/integrations.md").lower()
+    assert f"up to {DETERMINISTIC:g}" in text(ROOT / "docs/integrations.md").lower()

@@ -2,11 +2,9 @@
 
 import json
 import math
-import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from decimal import Decimal
-from typing import Any, TypeVar
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 from captioner.answers.answering import MAX_ANSWERS
 from captioner.answers.header import MAX_QUESTION
@@ -14,133 +12,17 @@ from captioner.clips import WatchOptions
 from captioner.clips.webvtt import REVIEWS
 from captioner.decoding import MAX_BEAM_SIZE, MAX_LENGTH, MAX_NGRAM_SIZE, MAX_SEED, DecodingOptions
 from captioner.errors import OptionError
+from service.web.kinds import Kind, decimal_number, free_text, one_of, positive_number, truth, whole_number
 from service.web.requests import Fields, Given, JsonValue
 
-N = TypeVar("N", int, float)
 MAX_BEGINNING = 200  # characters
 MAX_TEXT = 1000
 MAX_CORRECTION = 300
 MAX_ACTIVATION_WORDS = 200  # thousands of numbers per word: many more words would be an answer of hundreds of megabytes
 LIBRARY_DEFAULTS = DecodingOptions()
-JSON_TYPES: Mapping[str, tuple[type, ...]] = {
-    "integer": (int,),
-    "number": (int, float),
-    "boolean": (bool,),
-    "string": (str,),
-}
-
-
-@dataclass(frozen=True)
-class Kind:
-    """What values a parameter takes, and what it is for.
-
-    Attributes:
-        range: The values as the documentation writes them.
-        must: The end of the sentence "it must ...".
-        read: Returns the value of a text, and raises ValueError for one that is not allowed.
-        schema: The values as a JSON Schema, by which the parameter comes in JSON and in /openapi.json.
-        meaning: What it is for, as the documentation writes it.
-    """
-
-    range: str
-    must: str
-    read: Callable[[str], Any]
-    schema: Mapping[str, Any] = field(hash=False)
-    meaning: str = ""
-
-    def read_json(self, value: object) -> Any:
-        """Return the value of what JSON held, which must have the schema's type.
-
-        Raises:
-            ValueError: If it is not allowed.
-        """
-        if type(value) not in JSON_TYPES[self.schema["type"]]:
-            raise ValueError(value)
-        return self.read(_plain(value))
-
-
-def _plain(value: object) -> str:
-    """Return a JSON value as a query would spell it: true, 3, 0.0001."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    return format(Decimal(repr(value)), "f") if isinstance(value, float) else str(value)
-
-
-def whole_number(low: int, high: int, meaning: str = "") -> Kind:
-    """Return the kind of whole numbers in plain digits, with a sign only where some are below 0."""
-    digits = "-?[0-9]{1,19}" if low < 0 else "[0-9]{1,19}"
-
-    def read(text: str) -> int:
-        if not re.fullmatch(digits, text):  # int() also takes other signs, spaces, underscores and other scripts
-            raise ValueError(text)
-        return _within(int(text), low, high)
-
-    schema = {"type": "integer", "minimum": low, "maximum": high}
-    return Kind(f"{low} to {high}", f"be a whole number from {low} to {high}", read, schema, meaning)
-
-
-def decimal_number(low: float, high: float, meaning: str = "") -> Kind:
-    """Return the kind of numbers such as 0.75."""
-    schema = {"type": "number", "minimum": low, "maximum": high}
-    must = f"be a number from {low} to {high}"
-    return Kind(f"{low} to {high}", must, lambda text: _decimal(text, low, high), schema, meaning)
-
-
-def positive_number(high: float, meaning: str = "") -> Kind:
-    """Return the kind of numbers above 0."""
-    least = math.nextafter(0, 1)
-    schema = {"type": "number", "exclusiveMinimum": 0, "maximum": high}
-    must = f"be a number above 0, to {high}"
-    return Kind(f"above 0, to {high}", must, lambda text: _decimal(text, least, high), schema, meaning)
-
-
-def one_of(words: Mapping[str, Any], meaning: str = "") -> Kind:
-    """Return the kind of a few words, each of which stands for a value."""
-
-    def read(text: str) -> Any:
-        if text not in words:
-            raise ValueError(text)
-        return words[text]
-
-    schema = {"type": "string", "enum": list(words)}
-    return Kind(", ".join(f"`{word}`" for word in words), f"be {' or '.join(words)}", read, schema, meaning)
-
-
-def truth(meaning: str = "") -> Kind:
-    """Return the kind of yes or no."""
-    words = one_of({"true": True, "false": False}, meaning)
-    # Clients in Python, those that openapi-python-client makes too, write True into a form.
-    return replace(words, read=lambda text: words.read("true" if text == "True" else text), schema={"type": "boolean"})
-
-
-def free_text(least: int, most: int, meaning: str = "") -> Kind:
-    """Return the kind of text in any script, of so many characters."""
-
-    def read(text: str) -> str:
-        _within(len(text), least, most)
-        return text
-
-    span = f"{least} to {most} characters" if least else f"up to {most} characters"
-    schema = {"type": "string", "minLength": least, "maxLength": most}
-    return Kind(span, f"have {span}", read, schema, meaning)
-
-
-def _decimal(text: str, low: float, high: float) -> float:
-    if not re.fullmatch(r"[0-9]{1,19}(\.[0-9]{0,19})?|\.[0-9]{1,19}", text):  # float() also takes nan, inf and 1_0
-        raise ValueError(text)
-    return _within(float(text), low, high)
-
-
-def _within(value: N, low: float, high: float) -> N:
-    if not low <= value <= high:
-        raise ValueError(value)
-    return value
-
 
 DECODING: Mapping[str, Kind] = {
-    "search": one_of(
-        {"beam": "beam", "sample": "sample"}, "look for the likeliest captions, or draw captions by chance"
-    ),
+    "search": one_of({"beam": "beam", "sample": "sample"}, "look for the best captions, or draw captions by chance"),
     "num_captions": whole_number(
         1, MAX_BEAM_SIZE, "how many captions to return, the best first; of a beam search at most `beam_size`"
     ),
@@ -263,10 +145,8 @@ def read_score_options(fields: Fields) -> tuple[str, bool]:
     Raises:
         OptionError: If the text is missing, or a parameter is unknown, given twice or out of range.
     """
-    values = read_values(fields, SCORES)
-    if "text" not in values:
-        raise OptionError(f"text is missing; it must {SCORES['text'].must}")
-    return str(values["text"]), bool(values.get("activations", False))
+    values = read_values(fields, SCORES, required="text")
+    return values["text"], values.get("activations", False)
 
 
 def read_correction(fields: Fields) -> str:
@@ -275,10 +155,7 @@ def read_correction(fields: Fields) -> str:
     Raises:
         OptionError: If it is missing or has no words, or a parameter is unknown, given twice or out of range.
     """
-    values = read_values(fields, CORRECTIONS)
-    if "text" not in values:
-        raise OptionError(f"text is missing; it must {CORRECTIONS['text'].must}")
-    text = " ".join(str(values["text"]).split())
+    text = " ".join(read_values(fields, CORRECTIONS, required="text")["text"].split())
     if not text.isprintable() or not any(map(str.isalnum, text)):
         raise OptionError(f"text is {_shorten(text)}; it must be a sentence of words")
     return text
@@ -290,10 +167,8 @@ def read_question(fields: Fields) -> tuple[str, int]:
     Raises:
         OptionError: If the question is missing, or a parameter is unknown, given twice or out of range.
     """
-    values = read_values(fields, QUESTIONS)
-    if "question" not in values:
-        raise OptionError(f"question is missing; it must {QUESTIONS['question'].must}")
-    return str(values["question"]), int(values.get("num_answers", NUM_ANSWERS))
+    values = read_values(fields, QUESTIONS, required="question")
+    return values["question"], values.get("num_answers", NUM_ANSWERS)
 
 
 def allowed_options(values: Mapping[str, Any], allowance: Allowance, photos: int = 1) -> DecodingOptions:
@@ -341,13 +216,21 @@ def _fitting_beam_size(values: Mapping[str, Any], default: int) -> int:
     return min(math.ceil(beams / groups), MAX_BEAM_SIZE // groups) * groups
 
 
-def read_values(fields: Fields, table: Mapping[str, Kind]) -> dict[str, Any]:
+def read_values(fields: Fields, table: Mapping[str, Kind], required: str | None = None) -> dict[str, Any]:
     """Return the value of every field by a table of parameters.
 
+    Args:
+        fields: The request's.
+        table: The parameters that there are.
+        required: The one that must be given, if there is one.
+
     Raises:
-        OptionError: If a parameter is unknown, given twice or out of range.
+        OptionError: If a parameter is unknown, given twice, out of range, or required and missing.
     """
-    return {name: _read_value(name, given, table) for name, given in fields.items()}
+    values = {name: _read_value(name, given, table) for name, given in fields.items()}
+    if required and required not in values:
+        raise OptionError(f"{required} is missing; it must {table[required].must}")
+    return values
 
 
 def _read_value(name: str, given: Sequence[Given], table: Mapping[str, Kind]) -> Any:

@@ -17,7 +17,8 @@ from captioner.errors import ConfigError, OptionError
 from captioner.images import DEFAULT_LIMITS, read_image
 from captioner.index.database import Hit, PhotoIndex
 from service.errors import NotReadyError
-from service.web.parameters import Kind, free_text, read_values, whole_number
+from service.web.kinds import Kind, free_text, whole_number
+from service.web.parameters import read_values
 from service.web.responses import CONFIDENCE_DECIMALS, never_store
 
 MAX_QUERY, MOST, DEFAULT = 200, 100, 24

@@ -11,7 +11,8 @@ from service.errors import BadUploadError, translate_errors
 from service.inference.jobs import Captioning
 from service.inference.pipeline import CaptionPipeline
 from service.settings import Settings
-from service.web.parameters import DECODING, Allowance, Kind, allowed_options, read_values, truth
+from service.web.kinds import Kind, truth
+from service.web.parameters import DECODING, Allowance, allowed_options, read_values
 from service.web.requests import JSON, JsonValue, decode_base64, read_json, read_upload
 from service.web.responses import never_store
 
@@ -32,7 +33,7 @@ NAMES: Mapping[str, str] = {
     "top_p": "top_p",
 }
 PARAMETERS: Mapping[str, Kind] = {
-    "do_sample": truth("draw captions by chance instead of looking for the likeliest"),
+    "do_sample": truth("draw captions by chance instead of looking for the best"),
     **{name: replace(DECODING[ours], meaning=f"`{ours}` of POST /v1/captions") for name, ours in NAMES.items()},
 }
 NESTED = ("generation_parameters", "generate_kwargs")  # both have been in use

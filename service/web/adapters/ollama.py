@@ -24,7 +24,6 @@ from service.web.adapters.prompting import (
     Prompt,
     answer_prompt,
     check_number,
-    decoding_options,
     file_size_and_time,
     joined,
     latest,
@@ -32,7 +31,8 @@ from service.web.adapters.prompting import (
     read_options,
     read_truth,
 )
-from service.web.parameters import Allowance, Kind, whole_number
+from service.web.kinds import Kind, whole_number
+from service.web.parameters import Allowance
 from service.web.requests import decode_base64, read_json
 from service.web.responses import never_store, own_version
 
@@ -67,9 +67,7 @@ def create_ollama(pipeline: CaptionPipeline, engine: Engine, settings: Settings)
         check_number(prompt.photos, settings)
         stream = read_truth(values, "stream", default=True)
         given = read_options(_options(values), OPTIONS)
-        words = [most for most in [given.get("num_predict", 0)] if most > 0]
-        options = decoding_options(given, allowance, max(1, len(prompt.photos)), words)
-        answer = answer_prompt(pipeline, prompt, options)
+        answer = answer_prompt(pipeline, prompt, given, allowance, ["num_predict"])
         return _stream(answer, wrap, start) if stream else _whole(answer, wrap, start)
 
     @adapter.post("/api/generate")

@@ -13,19 +13,20 @@ from service.errors import BadUploadError
 from service.inference.jobs import Asking, Captioning, ModelIdentity, Result, Seconds
 from service.inference.pipeline import CaptionPipeline
 from service.settings import Settings
-from service.web.parameters import Allowance, Kind, allowed_options, decimal_number, read_values, whole_number
+from service.web.kinds import Kind, decimal_number, whole_number
+from service.web.parameters import Allowance, allowed_options, read_values
 from service.web.requests import JsonValue
 
-# OpenAI tells clients to send 0.2 for answers that are focused and deterministic. The likeliest caption is both, and
-# better than any that is drawn: docs/integrations.md has the scores.
-LIKELIEST = 0.2
+# OpenAI tells clients to send 0.2 for answers that are focused and deterministic. What beam search finds is both, and
+# better than any caption that is drawn: docs/integrations.md has the scores.
+DETERMINISTIC = 0.2
 TOP_P_OF_ONE = 1e-9  # below the probability of any likeliest word, so that it alone is drawn
 MIN_INTEGER = -MAX_SEED - 1
-DRAWS = f"with a `temperature` above {LIKELIEST:g}"
+DRAWS = f"with a `temperature` above {DETERMINISTIC:g}"
 TEMPERATURE = decimal_number(
     0,
     10,
-    f"up to {LIKELIEST:g}, or left out: the likeliest caption, by beam search; above, captions are drawn, "
+    f"up to {DETERMINISTIC:g}, or left out: the best caption, by beam search; above, captions are drawn, "
     "log-probabilities divided by it",
 )
 TOP_P = decimal_number(0, 1, f"{DRAWS}: draw from the fewest likeliest words whose probabilities sum to this")
@@ -89,17 +90,24 @@ class Answer:
         return sum(choice.tokens for choice in self.choices)
 
 
-def answer_prompt(pipeline: CaptionPipeline, prompt: Prompt, options: DecodingOptions) -> Answer:
+def answer_prompt(
+    pipeline: CaptionPipeline, prompt: Prompt, values: Mapping[str, Any], allowance: Allowance, limits: Sequence[str]
+) -> Answer:
     """Have a prompt's photos captioned, or its question answered; raises what :meth:`CaptionPipeline.caption` does.
 
     Args:
         pipeline: The way of photos through the model.
         prompt: What is asked.
-        options: How to search.
+        values: The options that are given: ``n``, how many captions are wanted; ``temperature``, and ``top_k``,
+            ``top_p`` and ``seed`` of a draw; and those that ``limits`` names.
+        allowance: What the operator lets a request ask for.
+        limits: The options that limit a caption's words; they never raise the operator's own, and 0 and below is none.
 
     Raises:
         BadUploadError: If there is no photo.
+        OptionError: If it is more than the operator allows.
     """
+    options = _decoding_options(values, allowance, max(1, len(prompt.photos)), limits)
     if not prompt.photos:
         raise BadUploadError("there is no image in the request; this model says what is in images, and nothing else")
     task = _task(pipeline, prompt, options)
@@ -111,6 +119,20 @@ def answer_prompt(pipeline: CaptionPipeline, prompt: Prompt, options: DecodingOp
         sum(result.seconds.decode for result in results), max(result.seconds.inference for result in results)
     )
     return Answer(results[0].model, _choices(results), seconds)
+
+
+def _decoding_options(
+    values: Mapping[str, Any], allowance: Allowance, photos: int, limits: Sequence[str]
+) -> DecodingOptions:
+    """Return how to search: by beam search, or by chance where a temperature asks for it; see :func:`answer_prompt`."""
+    found: dict[str, Any] = {"num_captions": values.get("n", 1)}
+    if words := [values[name] for name in limits if values.get(name, 0) > 0]:
+        found["max_length"] = min(*words, allowance.defaults.max_length)
+    if values.get("temperature", 0) > DETERMINISTIC:
+        found |= {"search": "sample", "temperature": values["temperature"], "top_k": max(0, values.get("top_k", 0))}
+        found["top_p"] = values.get("top_p", 1.0) or TOP_P_OF_ONE
+        found |= {"seed": values["seed"]} if values.get("seed", -1) >= 0 else {}
+    return allowed_options(found, allowance, photos)
 
 
 def _task(pipeline: CaptionPipeline, prompt: Prompt, options: DecodingOptions) -> Captioning | Asking:
@@ -161,31 +183,6 @@ def read_options(given: Mapping[str, Any], table: Mapping[str, Kind]) -> dict[st
         for name, value in known.items()
     }
     return read_values({name: [JsonValue(value)] for name, value in whole.items()}, table)
-
-
-def decoding_options(
-    values: Mapping[str, Any], allowance: Allowance, photos: int, words: Sequence[int] = (), choices: int = 1
-) -> DecodingOptions:
-    """Return how to search: for the likeliest captions, or by chance where a temperature asks for it.
-
-    Args:
-        values: ``temperature``, and ``top_k``, ``top_p`` and ``seed`` of a draw, as far as they are given.
-        allowance: What the operator lets a request ask for.
-        photos: How many photos there are.
-        words: Limits of a caption's words, which never raise the operator's own.
-        choices: How many captions are wanted.
-
-    Raises:
-        OptionError: If it is more than the operator allows.
-    """
-    found: dict[str, Any] = {"num_captions": choices}
-    if words:
-        found["max_length"] = min(*words, allowance.defaults.max_length)
-    if values.get("temperature", 0) > LIKELIEST:
-        found |= {"search": "sample", "temperature": values["temperature"], "top_k": max(0, values.get("top_k", 0))}
-        found["top_p"] = values.get("top_p", 1.0) or TOP_P_OF_ONE
-        found |= {"seed": values["seed"]} if values.get("seed", -1) >= 0 else {}
-    return allowed_options(found, allowance, photos)
 
 
 def objects(value: object, name: str) -> list[dict[str, Any]]:

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from service.web.kinds import Kind
 from service.web.openapi.schemas import PHOTO_BASE64, PHOTO_BYTES, Schema, fields, many, one, query, thing
-from service.web.parameters import Kind
 
 JSON_MIME, MIME = "application/json", "application/problem+json"
 ERRORS: Mapping[int, str] = {

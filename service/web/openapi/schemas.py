@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from service.web.parameters import Kind
+from service.web.kinds import Kind
 
 Schema = dict[str, Any]
 

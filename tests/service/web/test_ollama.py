@@ -21,7 +21,7 @@ from captioner.predictor import CaptionPredictor
 from service import Settings, create_app
 from service.inference.engine import Engine
 from service.web.adapters.ollama import OPTIONS
-from service.web.adapters.prompting import LIKELIEST
+from service.web.adapters.prompting import DETERMINISTIC
 from tests.support.fakes import FakePredictor, Recorder
 
 pytestmark = pytest.mark.slow
@@ -205,7 +205,7 @@ class TestOptions:
 
     def test_without_any_the_likeliest_caption_is_found(self, photo: MakePhoto) -> None:
         usual = Settings().options()
-        cold = {"temperature": LIKELIEST, "top_k": 40, "top_p": 0.9, "seed": 7, "num_predict": -1}
+        cold = {"temperature": DETERMINISTIC, "top_k": 40, "top_p": 0.9, "seed": 7, "num_predict": -1}
         for given in ({}, {"temperature": 0}, cold, IGNORED, {"temperature": None, "num_predict": 500}):
             assert self.asked(photo(), **given) == usual
 

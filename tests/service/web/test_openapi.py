@@ -30,8 +30,9 @@ from schemathesis.specs.openapi.checks import (
 
 from service import Settings, create_app
 from service.web.adapters.hugging_face import PARAMETERS
+from service.web.kinds import Kind
 from service.web.openapi import create_document
-from service.web.parameters import CAPTIONS, CLIPS, CORRECTIONS, DECODING, HEATMAPS, SCORES, Kind
+from service.web.parameters import CAPTIONS, CLIPS, CORRECTIONS, DECODING, HEATMAPS, SCORES
 from tests.support.fakes import FakePredictor
 
 MakePhoto = Callable[..., bytes]

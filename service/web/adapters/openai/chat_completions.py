@@ -20,13 +20,13 @@ from service.web.adapters.prompting import (
     Answer,
     Choice,
     answer_prompt,
-    decoding_options,
     objects,
     read_options,
     read_truth,
 )
 from service.web.fetching import Fetcher
-from service.web.parameters import Allowance, Kind, whole_number
+from service.web.kinds import Kind, whole_number
+from service.web.parameters import Allowance
 from service.web.requests import read_json
 
 OPTIONS: Mapping[str, Kind] = {
@@ -49,10 +49,8 @@ def add_chat_completions(adapter: Blueprint, pipeline: CaptionPipeline, fetcher:
         values = read_json(request)
         stream, usage = read_truth(values, "stream", default=False), _wants_usage(values)
         given = read_options(values, OPTIONS)
-        words, choices = [given[name] for name in LIMITS if name in given], given.get("n", 1)
         prompt = read_prompt(objects(values.get("messages"), "messages"), fetcher, settings)
-        options = decoding_options(given, allowance, max(1, len(prompt.photos)), words, choices)
-        answer = answer_prompt(pipeline, prompt, options)
+        answer = answer_prompt(pipeline, prompt, given, allowance, LIMITS)
         return _stream(answer, usage=usage) if stream else _whole(answer)
 
 

@@ -16,13 +16,13 @@ from service.web.adapters.prompting import (
     TOP_P,
     Answer,
     answer_prompt,
-    decoding_options,
     objects,
     read_options,
     read_truth,
 )
 from service.web.fetching import Fetcher
-from service.web.parameters import Allowance, Kind, whole_number
+from service.web.kinds import Kind, whole_number
+from service.web.parameters import Allowance
 from service.web.requests import read_json
 
 OPTIONS: Mapping[str, Kind] = {
@@ -42,10 +42,8 @@ def add_responses(adapter: Blueprint, pipeline: CaptionPipeline, fetcher: Fetche
         values = read_json(request)
         stream = read_truth(values, "stream", default=False)
         given = read_options(values, OPTIONS)
-        words = [given[name] for name in ("max_output_tokens",) if name in given]
         prompt = read_prompt(_messages(values.get("input")), fetcher, settings)
-        options = decoding_options(given, allowance, max(1, len(prompt.photos)), words)
-        answer = answer_prompt(pipeline, prompt, options)
+        answer = answer_prompt(pipeline, prompt, given, allowance, ["max_output_tokens"])
         whole = _response(answer, given)
         return send_events(_numbered(_events(answer, whole)), named=True) if stream else jsonify(whole)
 
