@@ -1,8 +1,8 @@
 """What a model is measured against: the same model by torch, and a plain beam search of one image.
 
 The search is what a textbook would write: the steps of one image's beams, Python lists for what they wrote, no batch of
-images, no groups, no constraints but the tokens that are never written. It finds what the library's search finds,
-which a test holds both to.
+images, no groups, no constraints but the tokens that are never written, no consensus. It finds what the library's
+search finds, which a test holds both to.
 """
 
 from dataclasses import dataclass
@@ -68,7 +68,7 @@ def plain_beam_search(
         decoder: What scores the next token.
         features: Of one image, B = 1.
         special: The ids of the special tokens.
-        options: ``beam_size``, ``max_length`` and ``length_penalty`` count.
+        options: ``beam_size``, ``max_length`` and ``length_penalty`` count; the caption is that of ``consensus`` 0.
 
     Returns:
         The caption of the highest score that ended; one that did not, if none did.

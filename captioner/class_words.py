@@ -152,17 +152,17 @@ class ClassWords:
         """
         # The threads of a BLAS would wait for cores that the network keeps busy: 6 ms in place of 0.3.
         logits = np.einsum("bp,cp->bc", vectors, self._matrix) + self.bias  # [B, C]
-        chances = np.exp(logits - logits.max(axis=1, keepdims=True))
-        chances /= chances.sum(axis=1, keepdims=True)
+        probabilities = np.exp(logits - logits.max(axis=1, keepdims=True))
+        probabilities /= probabilities.sum(axis=1, keepdims=True)
         classes, starts = self._named
-        words: FloatArray = np.add.reduceat(chances[:, classes], starts, axis=1)
+        words: FloatArray = np.add.reduceat(probabilities[:, classes], starts, axis=1)
         return words
 
     def find(self, vectors: FloatArray) -> list[ClassWord | None]:
         """Return for each image vector ``[B, P]`` its most probable word, if that is above the threshold."""
-        chances = self.probabilities(vectors)
-        best = chances.argmax(axis=1)
-        above = chances.max(axis=1) > self.vocabulary.threshold
+        probabilities = self.probabilities(vectors)
+        best = probabilities.argmax(axis=1)
+        above = probabilities.max(axis=1) > self.vocabulary.threshold
         return [self.vocabulary.words[word] if sure else None for word, sure in zip(best, above, strict=True)]
 
     def wanted(self, vectors: FloatArray) -> Wanted | None:

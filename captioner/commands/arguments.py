@@ -34,9 +34,7 @@ class Flag:
 
 FLAGS: Mapping[str, Flag] = MappingProxyType(
     {
-        "search": Flag(
-            str, "HOW", "beam, which looks for the most probable captions, or sample, which draws by chance"
-        ),
+        "search": Flag(str, "HOW", "beam, which looks for the best captions, or sample, which draws by chance"),
         "beam_size": Flag(
             int, "K", "beginnings kept while searching; 1 is greedy; more by default where N and G need it"
         ),

@@ -16,8 +16,8 @@ The graphs are compared with torch before anything is written.
 
 a file that answers questions (see captioner ask) gets graphs of its own in the same way.
 
-with --bits 8 the decoder multiplies 8-bit integers, which is faster; all matrices of the
-file are rounded to them.
+with --bits 8 the decoder multiplies 8-bit integers, which is faster; the matrices of the
+file are rounded to them, where captions would change in blocks, or to 16 bits.
 
 example:
   captioner export --checkpoint model.safetensors --bits 8 served.safetensors

@@ -216,7 +216,7 @@ class BeamSearch:
             self._found[image] = self._best(place, self.pools[image], scores[place].tolist())
 
     def _best(self, place: int, pool: Pool, live: list[float]) -> list[Hypothesis]:
-        """Rank an image's pool, and fill it up with beams that were cut at the maximum length."""
+        """Rank an image's pool, the others' choice first, and fill it up with beams cut at the maximum length."""
         read, wanted = self.rows.trellis.read, self.options.num_captions
         ends = pool.best()
         found = [read(place, end.slot, end.length, end.log_prob) for end in ends]

@@ -28,7 +28,7 @@ class DecodingOptions:
         length_penalty: Exponent a of the score ``log_prob / length ** a`` by which hypotheses and samples are ranked, 0
             to 2 (Wu et al. 2016 in its simplest form), where the length counts ``<END>``; 0 ranks by probability, more
             prefers longer captions.
-        search: "beam" looks for the most probable captions, "sample" draws captions at random.
+        search: "beam" looks for the best captions, "sample" draws captions at random.
         min_length: Fewest tokens before ``<END>``, 0 to ``max_length``. A caption ends earlier only where no other
             token is possible.
         no_repeat_ngram_size: No n-gram of this many tokens occurs twice in a caption, 1 to 10; 0 allows repeats.

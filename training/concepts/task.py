@@ -159,8 +159,8 @@ class ConceptTask(Task[Batch]):
         with autocast(self.recipe.training.precision, device):
             features = self.network.encoder(pixels)
             scores = self.network.log_odds(features)
-            kept = self.teacher(pixels, features.vector) if self.teacher else 0.0
-        yield F.binary_cross_entropy_with_logits(scores, targets, reduction="sum") / len(targets) + kept
+            divergence = self.teacher(pixels, features.vector) if self.teacher else 0.0
+        yield F.binary_cross_entropy_with_logits(scores, targets, reduction="sum") / len(targets) + divergence
 
     def _kept(self) -> ConceptNetwork:
         return cast("ConceptNetwork", self.average.module).eval()

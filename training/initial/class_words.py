@@ -26,7 +26,7 @@ def class_names(file: Path | None) -> list[str]:
     """Return the names of classes: one a line of a file, or those of ImageNet's 1,000 as torchvision has them.
 
     Raises:
-        TrainingError: If the file is no text.
+        TrainingError: If the file cannot be read, or is no text.
     """
     if file is None:
         return list(MobileNet_V2_Weights.IMAGENET1K_V1.meta["categories"])
@@ -55,8 +55,10 @@ def read_classifier(checkpoint: Checkpoint, file: Path) -> tuple[Tensor, Tensor]
     return classifier_of(encoder, pretrained_weights(config.name, str(file)), f"--classifier {file}")
 
 
-def find_words(names: Sequence[str], tokenizer: Tokenizer, captions: Iterable[str], most: int) -> tuple[ClassWord, ...]:
-    """Return the words of classes that captions say fewer than ``most`` times, all forms together, by the alphabet.
+def find_words(
+    names: Sequence[str], tokenizer: Tokenizer, captions: Iterable[str], rarer_than: int
+) -> tuple[ClassWord, ...]:
+    """Return the words of classes that captions say fewer than so many times, all forms together, by the alphabet.
 
     The word of a class is the last one of its name, what stands in parentheses left out, if the vocabulary has one of
     its forms. Classes with the same word share it.
@@ -71,11 +73,12 @@ def find_words(names: Sequence[str], tokenizer: Tokenizer, captions: Iterable[st
     for index, name in enumerate(names):
         word = next(reversed(tokenizer.split(ASIDE.sub("", name))), "")
         known = any(map(tokenizer.knows, forms(word)))
-        if word and known and sum(counts[form] for form in forms(word)) < most:
+        if word and known and sum(counts[form] for form in forms(word)) < rarer_than:
             classes.setdefault(word, []).append(index)
     if not classes:
         raise TrainingError(
-            f"none of the {len(names)} classes has a word that the model knows and captions say fewer than {most} times"
+            f"none of the {len(names)} classes has a word that the model knows "
+            f"and captions say fewer than {rarer_than} times"
         )
     return tuple(ClassWord(word, _tokens(word, tokenizer), tuple(found)) for word, found in sorted(classes.items()))
 
