@@ -66,7 +66,7 @@ class DecodingOptions:
     top_p: Annotated[float, Range(0, 1, above=True)] = 1.0
     seed: Annotated[int | None, Range(0, MAX_SEED)] = None
     beginning: str = ""
-    consensus: Annotated[float, Range(0, 10, note=" (0 is off)")] = 0.2
+    consensus: Annotated[float, Range(0, 10, note=" (0 is off)")] = 0.25
 
     def __post_init__(self) -> None:
         narrower = {"min_length": Range(0, self.max_length, " (the maximum length)")}
