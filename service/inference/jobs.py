@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Protocol
 
 from PIL.Image import Image
@@ -10,6 +10,7 @@ from PIL.Image import Image
 from captioner.answers.answering import Answers
 from captioner.decoding import DecodingOptions
 from captioner.errors import OptionError
+from captioner.images import DecodedPhoto, ImageLimits, decode_photo
 from captioner.types import Caption
 
 
@@ -110,6 +111,18 @@ class Model:
         """Whether the model answers questions, and knows all words of this one."""
         knows: Callable[[str], bool] | None = getattr(self.predictor, "understands", None)
         return knows is not None and knows(question)
+
+    def read(self, data: bytes, limits: ImageLimits) -> DecodedPhoto:
+        """Read an upload as the model is shown it: as small as a predictor that has ``read`` wants it.
+
+        Raises:
+            ImageError: If the bytes are no usable image; see :func:`captioner.images.decode_photo`.
+        """
+        read: Callable[[bytes, ImageLimits], DecodedPhoto] | None = getattr(self.predictor, "read", None)
+        if read is not None:
+            return read(data, limits)
+        photo = decode_photo(data, limits)
+        return replace(photo, image=self.prepare(photo.image))
 
     def prepare(self, image: Image) -> Image:
         """Return an upright image as the model is shown it: made small by a predictor that has ``prepare``."""
@@ -292,11 +305,6 @@ class Job:
     decode_seconds: float = 0.0
     submitted: float = 0.0
     answer: "Future[Result]" = field(default_factory=Future)
-
-    @classmethod
-    def prepare(cls, model: Model, image: Image, task: Task, deadline: float) -> "Job":
-        """Return the job of an upright image, which is not kept."""
-        return cls(model, model.prepare(image), Photo(image.width, image.height, image.format), task, deadline)
 
     def goes_with(self, other: "Job") -> bool:
         """Return whether the two can be in one batch."""
