@@ -32,8 +32,11 @@ MAX_PASSES = (
 )
 MAX_RLE_BYTES = 2**21  # of a run-length coded BMP: Pillow decodes it in Python, some seconds for 20 MiB
 MEBIBYTE = 2**20
+Box = tuple[float, float, float, float]
+SCALES = (2, 4, 8)  # by which a JPEG can be divided
 REDUCED_MARGIN = 2  # sides of a JPEG decoded at a reduced size, as a multiple of the square's
 TURNED = range(5, 9)  # orientations that swap width and height
+FROM_RIGHT, FROM_BELOW = (2, 3, 6, 7), (3, 4, 7, 8)  # whose upright left, or top, edge is stored last
 
 
 @dataclass(frozen=True)
@@ -75,12 +78,15 @@ class DecodedPhoto:
         width: The width of the upright photo in full, in pixels.
         height: Its height.
         format: The format of its file; an MPO counts as the JPEG it is.
+        box: The part of the picture that is the photo, its left, upper, right and lower edge: at a reduced size the
+            last pixels may reach beyond it. ``None`` is all of it.
     """
 
     image: Image.Image
     width: int
     height: int
     format: str
+    box: Box | None = None
 
 
 Read = Callable[[bytes], DecodedPhoto]  # how the bytes of a file are read; raises an ImageError
@@ -158,7 +164,7 @@ def decode_photo(data: bytes, limits: ImageLimits = DEFAULT_LIMITS, side: int | 
     _check_effort(source, data, limits)
 
     try:
-        size = _load(reader, source, needed, side)
+        size, scale = _load(reader, source, needed, side)
         _check_size(*size, limits)  # a decoder may learn better
         image = to_rgb(source)
     except ImageError:
@@ -171,7 +177,8 @@ def decode_photo(data: bytes, limits: ImageLimits = DEFAULT_LIMITS, side: int | 
     image.info.clear()  # or the orientation could be applied twice, and a photo's place leak
     image.format = reader.format
     width, height = size[::-1] if orientation in TURNED else size
-    return DecodedPhoto(image, width, height, reader.format)
+    box = None if scale == 1 else _box(image, width / scale, height / scale, orientation)
+    return DecodedPhoto(image, width, height, reader.format, box)
 
 
 def _open(reader: _Reader, data: bytes) -> ImageFile.ImageFile:
@@ -183,14 +190,24 @@ def _open(reader: _Reader, data: bytes) -> ImageFile.ImageFile:
         _refuse(reader, error)
 
 
-def _load(reader: _Reader, source: ImageFile.ImageFile, needed: Needed, side: int | None) -> tuple[int, int]:
-    """Decode a picture, reduced if no more than a square is wanted of it; return its size in full."""
-    full = source.size
+def _load(
+    reader: _Reader, source: ImageFile.ImageFile, needed: Needed, side: int | None
+) -> tuple[tuple[int, int], int]:
+    """Decode a picture, reduced if only a square is wanted of it; return its size in full, and what divides that."""
+    full, scale = source.size, 1
     if side is not None and needed.scalable:
-        source.draft(None, (REDUCED_MARGIN * side, REDUCED_MARGIN * side))
-    reduced = source.size != full
+        least = REDUCED_MARGIN * side
+        scale = max((one for one in SCALES if min(full) >= one * least), default=1)
+        source.draft(None, (full[0] // scale, full[1] // scale))  # the least that it may come to
     _decode(reader, source, needed)
-    return full if reduced else source.size
+    return (source.size if scale == 1 else full), scale
+
+
+def _box(image: Image.Image, width: float, height: float, orientation: int) -> Box:
+    """Return the part of an upright picture of reduced size that is the photo, which has these sides there."""
+    left = image.width - width if orientation in FROM_RIGHT else 0
+    upper = image.height - height if orientation in FROM_BELOW else 0
+    return left, upper, left + width, upper + height
 
 
 def _decode(reader: _Reader, source: ImageFile.ImageFile, needed: Needed) -> None:
@@ -328,8 +345,12 @@ class ImageTransform:
         pixels /= self._std
         return pixels
 
-    def squash(self, image: Image.Image) -> Image.Image:
+    def squash(self, image: Image.Image, box: Box | None = None) -> Image.Image:
         """Return an RGB image of any size as the square that is looked at; one that is it already, as it is.
+
+        Args:
+            image: The image.
+            box: The part of it that is meant; ``None`` is all of it.
 
         Raises:
             OptionError: If the image is not RGB.
@@ -337,10 +358,10 @@ class ImageTransform:
         if image.mode != "RGB":
             raise OptionError(f"image mode is {image.mode!r}; it must be 'RGB', as read_image returns it")
         side = self.config.size
-        if image.size == (side, side):
+        if image.size == (side, side) and box is None:
             return image
         # antialiased; the gap lets huge photos shrink by a whole factor first, which no eye can tell
-        return image.resize((side, side), Image.Resampling.BILINEAR, reducing_gap=3.0)
+        return image.resize((side, side), Image.Resampling.BILINEAR, box, reducing_gap=3.0)
 
     def batch(self, images: Sequence[Image.Image]) -> FloatArray:
         """Return the pixels of several images.

@@ -174,7 +174,7 @@ class CaptionPredictor:
             ImageError: If the bytes are no usable image.
         """
         photo = decode_photo(data, limits, self.transform.config.size)
-        return replace(photo, image=self.prepare(photo.image))
+        return replace(photo, image=self.transform.squash(photo.image, photo.box), box=None)
 
     def prepare(self, image: Image.Image) -> Image.Image:
         """Return a smaller picture that stands for an upright RGB image: its captions and scores are the same.

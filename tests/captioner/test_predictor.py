@@ -75,9 +75,9 @@ def test_what_is_read_is_what_is_captioned_and_knows_its_size(predictor: Caption
     noise_image(5, 700, 500).save(stream, "JPEG")
     read = predictor.read(stream.getvalue())
     assert (read.width, read.height, read.format, read.image.size) == (700, 500, "JPEG", (64, 64))
-    reduced = decode_photo(stream.getvalue(), side=64).image
-    assert reduced.size == (350, 250)
-    assert np.array_equal(np.asarray(read.image), np.asarray(predictor.transform.squash(reduced)))
+    reduced = decode_photo(stream.getvalue(), side=64)
+    assert reduced.image.size == (350, 250)
+    assert np.array_equal(np.asarray(read.image), np.asarray(predictor.transform.squash(reduced.image, reduced.box)))
     assert predictor.caption(stream.getvalue()).log_prob == predictor.caption(read.image).log_prob
     with pytest.raises(ImageTooLargeError, match="700 x 500"):
         predictor.read(stream.getvalue(), ImageLimits(max_side=699))
