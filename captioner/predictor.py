@@ -18,7 +18,7 @@ from captioner.decoding.score import score
 from captioner.devices import AUTO
 from captioner.errors import CheckpointError, OptionError
 from captioner.header import CheckpointFile, Description
-from captioner.images import ImageTransform, read_image
+from captioner.images import DEFAULT_LIMITS, DecodedPhoto, ImageLimits, ImageTransform, decode_photo
 from captioner.loading import CaptioningModel, RuntimeName, open_model
 from captioner.types import Caption, Features, FloatArray, Hypothesis, Word
 
@@ -44,7 +44,7 @@ class ModelInfo:
 
 
 class CaptionPredictor:
-    """Captions images with one model. Not thread-safe: call it from one thread, but for :meth:`prepare`.
+    """Captions images with one model. Not thread-safe: one thread calls it, but for :meth:`read` and :meth:`prepare`.
 
     Args:
         checkpoint: The model and its tokenizer.
@@ -129,9 +129,9 @@ class CaptionPredictor:
         """Return the best caption of one image, given as a file's bytes or as an upright RGB picture.
 
         Raises:
-            ImageError: If the bytes are no usable image; see :func:`captioner.images.read_image`.
+            ImageError: If the bytes are no usable image; see :meth:`read`.
         """
-        return self.captions([_picture(image)], options, activations=activations)[0][0]
+        return self.captions([self._picture(image)], options, activations=activations)[0][0]
 
     def captions(
         self,
@@ -156,6 +156,25 @@ class CaptionPredictor:
         if not images:
             return []
         return self.captions_of(self.encode(images), options, activations=activations)
+
+    def read(self, data: bytes, limits: ImageLimits = DEFAULT_LIMITS) -> DecodedPhoto:
+        """Read the bytes of a file as the small picture that the model looks at; may be called in any thread.
+
+        A large JPEG is decoded at a reduced size (:func:`captioner.images.decode_photo`), in a fraction of the time
+        that the photo in full would take.
+
+        Args:
+            data: The whole file.
+            limits: What the photo may be.
+
+        Returns:
+            The picture, as :meth:`prepare` makes it, and the photo's own size and format.
+
+        Raises:
+            ImageError: If the bytes are no usable image.
+        """
+        photo = decode_photo(data, limits, self.transform.config.size)
+        return replace(photo, image=self.transform.squash(photo.image, photo.box), box=None)
 
     def prepare(self, image: Image.Image) -> Image.Image:
         """Return a smaller picture that stands for an upright RGB image: its captions and scores are the same.
@@ -188,10 +207,10 @@ class CaptionPredictor:
         """Return a text as if it were the caption of an image; see :meth:`scores`.
 
         Raises:
-            ImageError: If the bytes are no usable image; see :func:`captioner.images.read_image`.
+            ImageError: If the bytes are no usable image; see :meth:`read`.
             OptionError: If the text has no words or too many.
         """
-        return self.scores([_picture(image)], [text], activations=activations)[0]
+        return self.scores([self._picture(image)], [text], activations=activations)[0]
 
     def scores(
         self, images: Sequence[Image.Image], texts: Sequence[str], *, activations: bool = False
@@ -268,6 +287,9 @@ class CaptionPredictor:
             for one in captions
         ]
 
+    def _picture(self, image: bytes | Image.Image) -> Image.Image:
+        return self.read(image).image if isinstance(image, bytes) else image
+
     def _split(self, text: str) -> list[str]:
         pieces = self.tokenizer.split(text)
         if not 1 <= len(pieces) <= MAX_LENGTH:
@@ -338,10 +360,6 @@ def _end_to_end(features: Features[Any]) -> Features[Any]:
     frames, vector, grid = len(features.vector), features.vector[None].mean(1), features.grid  # [1, P]
     laid = None if grid is None else grid.reshape(1, -1, grid.shape[-1])  # [1, F * L, D]
     return Features(vector, laid, frames * features.rows, features.cols)
-
-
-def _picture(image: bytes | Image.Image) -> Image.Image:
-    return read_image(image) if isinstance(image, bytes) else image
 
 
 def _maps(attention: FloatArray | None, words: int, features: Features[Any]) -> FloatArray | None:

@@ -16,7 +16,7 @@ from captioner.decoding import DecodingOptions
 from captioner.types import Caption
 from service.errors import BusyError, DeadlinePassedError
 from service.inference.engine import Engine
-from service.inference.jobs import Captioning, Job, Model
+from service.inference.jobs import Captioning, Job, Model, Photo
 from service.inference.predictor import Predictor
 from service.settings import Settings
 
@@ -81,7 +81,7 @@ def real_load(sleeper: Sleeper, settings: Settings, arrivals: Sequence[float]) -
     def ask(request: Request) -> Request:
         try:
             with engine.admit() as deadline:
-                job = Job.prepare(engine.model, picture, task, deadline)
+                job = Job(engine.model, picture, Photo(*picture.size, None), task, deadline)
                 engine.submit(job)
                 request.submitted = job.submitted - begun
                 engine.wait(job)

@@ -28,7 +28,7 @@ from benchmarks.photos import made_up
 from benchmarks.report import add_json_argument, introduce, publish, table
 from captioner.cpus import available_cpus
 from captioner.errors import OptionError
-from captioner.images import SUFFIXES, read_image
+from captioner.images import SUFFIXES
 from captioner.predictor import CaptionPredictor
 
 EPILOG = __doc__
@@ -129,7 +129,7 @@ def _library(predictor: CaptionPredictor, files: Sequence[Path]) -> tuple[float,
     """Return the photos per second, and the CPU seconds per photo, of reading and captioning in batches."""
     begun, cpu = time.monotonic(), time.process_time()
     for start in range(0, len(files), BATCH):
-        predictor.captions([read_image(path.read_bytes()) for path in files[start : start + BATCH]])
+        predictor.captions([predictor.read(path.read_bytes()).image for path in files[start : start + BATCH]])
     return len(files) / (time.monotonic() - begun), (time.process_time() - cpu) / len(files)
 
 

@@ -22,7 +22,6 @@ from benchmarks.timing import ratio, seconds_of
 from captioner.commands.index import bring_up_to_date
 from captioner.commands.photos import BATCH_SIZE, find_photos
 from captioner.commands.write import write_captions
-from captioner.images import read_image
 from captioner.index.database import PhotoIndex
 from captioner.index.update import Indexer
 from captioner.metadata.exiftool import ExifTool
@@ -70,15 +69,19 @@ def jobs(predictor: CaptionPredictor, tool: ExifTool) -> dict[str, tuple[Job, ..
     def library(folder: Path) -> None:
         photos = sorted(folder.glob("*.jpg"))
         for start in range(0, len(photos), BATCH_SIZE):
-            predictor.captions([read_image(path.read_bytes()) for path in photos[start : start + BATCH_SIZE]])
+            batch = [predictor.read(path.read_bytes()).image for path in photos[start : start + BATCH_SIZE]]
+            predictor.captions(batch)
 
     def writing(place: Place, other: Place) -> Job:
         writer = Writer(place, other, predictor.info, mark=True)
-        return lambda folder: write_captions(find_photos([str(folder)])[0], writer, predictor.captions, dry=False)
+        return lambda folder: write_captions(
+            find_photos([str(folder)])[0], writer, predictor.captions, dry=False, read=predictor.read
+        )
 
     def index(folder: Path) -> None:
         kept = PhotoIndex(folder / ".index", writable=True)
-        bring_up_to_date(Indexer(kept, folder, predictor.info, predictor.captions, (sidecars, inside)))
+        places = (sidecars, inside)
+        bring_up_to_date(Indexer(kept, folder, predictor.info, predictor.captions, places, read=predictor.read))
 
     beside, embedded = writing(sidecars, inside), writing(inside, sidecars)
     return {

@@ -7,7 +7,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from captioner.images import read_image
 from captioner.loading import RuntimeName
 from captioner.malloc import keep_freed_memory
 from captioner.predictor import CaptionPredictor
@@ -38,7 +37,7 @@ def reference(photos: Sequence[bytes], choice: Choice) -> list[list[tuple[str, f
     They are nearly always the same; the last digits of their log-probabilities depend on the size.
     """
     model = predictor(choice)
-    return [_expected(model, [model.prepare(read_image(data))]) for data in photos]
+    return [_expected(model, [model.read(data).image]) for data in photos]
 
 
 def _expected(model: Any, picture: list[Any]) -> list[tuple[str, float]]:
@@ -61,6 +60,6 @@ def batched(photos: Sequence[bytes], choice: Choice, seconds: float) -> float:
     end = time.perf_counter() + seconds
     while time.perf_counter() < end or len(times) < 2:
         start = time.perf_counter()
-        model.captions([read_image(data) for data in batches[len(times) % len(batches)]])
+        model.captions([model.read(data).image for data in batches[len(times) % len(batches)]])
         times.append(time.perf_counter() - start)
     return BATCH / statistics.mean(times)

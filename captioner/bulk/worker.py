@@ -11,7 +11,6 @@ from captioner.bulk.inputs import PhotoRef
 from captioner.bulk.job import BulkTask
 from captioner.bulk.shards import Row, count_rows, row_of, write_shard
 from captioner.errors import CaptionerError, CheckpointError
-from captioner.images import read_image
 from captioner.malloc import keep_freed_memory
 from captioner.predictor import CaptionPredictor
 from captioner.types import Caption
@@ -94,7 +93,7 @@ class BlockCaptioner:
 
     def _picture(self, photo: PhotoRef) -> Picture:
         try:
-            return self._predictor.prepare(read_image(photo.read()))
+            return self._predictor.read(photo.read()).image
         except OSError as error:
             return error.strerror or str(error)
         except CaptionerError as error:

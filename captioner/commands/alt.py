@@ -115,7 +115,7 @@ def _captions(
     """Caption the files of images, each once."""
     files = dict.fromkeys(page.file(image) for page, image in wanting)
     predictor = load_model(arguments)
-    for photos in read_photos([Source.named(str(file)) for file in files]):
+    for photos in read_photos([Source.named(str(file)) for file in files], predictor.read):
         found = predictor.captions([photo.image for photo in photos], options)
         yield from ((photo.source.file, best) for photo, (best, *_) in zip(photos, found, strict=True))
 

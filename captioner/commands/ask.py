@@ -13,6 +13,7 @@ from captioner.commands.arguments import add_model, load_model, local_file
 from captioner.commands.output import ATTENTION_DIGITS, DONE, FAILED, complain, escaped, say
 from captioner.commands.photos import BATCH_SIZE, Photo, Source, picture_files, read_photo
 from captioner.heatmap import overlay
+from captioner.predictor import CaptionPredictor
 
 EPILOG = """\
 output: one line per answer, the most probable first: the probability, a tab, the answer. Answers to several
@@ -50,10 +51,11 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Answer questions; return the exit status."""
     files = _heatmap_files(arguments)
-    photo = read_photo(arguments.photo)
+    predictor = _load(arguments)
+    photo = read_photo(arguments.photo, predictor.read)
     if photo is None:
         return FAILED
-    found = _ask(arguments, photo)
+    found = _ask(predictor, photo, arguments)
     unknown = dict.fromkeys(word for one in found for word in one.unknown)
     if unknown:
         complain(f"not in the network's vocabulary: {escaped(', '.join(unknown))}")
@@ -65,7 +67,7 @@ def run(arguments: Namespace) -> int:
         if one.attention is None:
             complain("--heatmap: this network does not look at the photo, so it has no attention to draw")
             return FAILED
-        overlay(photo.image, one.attention).save(file)
+        overlay(photo.in_full(), one.attention).save(file)
     return DONE
 
 
@@ -76,11 +78,15 @@ def _heatmap_files(arguments: Namespace) -> list[Path]:
     return picture_files("--heatmap", arguments.heatmap, names, [arguments.photo])
 
 
-def _ask(arguments: Namespace, photo: Photo) -> list[Answers]:
+def _load(arguments: Namespace) -> CaptionPredictor:
     heatmap, arguments.heatmap = arguments.heatmap, None  # the captioner itself need not attend
     predictor = load_model(arguments)
     arguments.heatmap = heatmap
     predictor.load_answers(arguments.answers, arguments.checkpoint)
+    return predictor
+
+
+def _ask(predictor: CaptionPredictor, photo: Photo, arguments: Namespace) -> list[Answers]:
     found: list[Answers] = []
     for start in range(0, len(arguments.questions), BATCH_SIZE):
         batch: list[str] = arguments.questions[start : start + BATCH_SIZE]
@@ -97,7 +103,7 @@ def _lines(found: Answers, *, titled: bool) -> list[str]:
 def _json(photo: Photo, found: list[Answers]) -> str:
     values = {
         "path": str(photo.source),
-        "image": {"width": photo.image.width, "height": photo.image.height, "format": photo.image.format},
+        "image": {"width": photo.decoded.width, "height": photo.decoded.height, "format": photo.decoded.format},
         "questions": [_to_dict(one) for one in found],
     }
     return json.dumps(values)

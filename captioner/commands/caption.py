@@ -60,16 +60,16 @@ def run(arguments: Namespace) -> int:
         return FAILED
     predictor = load_model(arguments)
     done, spoke = 0, False
-    for photos in read_photos(sources):
+    for photos in read_photos(sources, predictor.read):
         images = [photo.image for photo in photos]
         found = predictor.captions(images, options, activations=arguments.activations)
         for photo, captions in zip(photos, found, strict=True):
             if arguments.json:
-                say(json_line(photo.source, photo.image, captions))
+                say(json_line(photo.source, photo.decoded, captions))
             else:
                 say(_lines(photo.source, captions, columns=2 if options.num_captions == 1 else 3))
             if files:
-                contact_sheet(photo.image, captions[0]).save(files[photo.source])
+                contact_sheet(photo.in_full(), captions[0]).save(files[photo.source])
         done += len(photos)
         spoke = spoke or any(caption.text for captions in found for caption in captions)
     if done and not spoke:

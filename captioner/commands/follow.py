@@ -62,7 +62,7 @@ def run(arguments: Namespace) -> int:
         writes = arguments.embed or arguments.sidecar
         write = _writing(writer_of(arguments, *places, predictor.info)) if writes else None
         describe = lambda images: predictor.captions(images, options)  # noqa: E731 - with what it closes over
-        indexer = Indexer(index, root, predictor.info, describe, places, write)
+        indexer = Indexer(index, root, predictor.info, describe, places, write, predictor.read)
         changes = indexer.changes()
         indexer.remove(changes.gone)
         arrivals.expect(changes.wanted)

@@ -49,9 +49,8 @@ def run(arguments: Namespace) -> int:
     index = PhotoIndex(arguments.index or default_index(), writable=True)
     predictor = load_model(arguments)
     with ExifTool() as tool:
-        indexer = Indexer(
-            index, root, predictor.info, lambda images: predictor.captions(images, options), (Sidecars(), Photos(tool))
-        )
+        describe = lambda images: predictor.captions(images, options)  # noqa: E731 - with what it closes over
+        indexer = Indexer(index, root, predictor.info, describe, (Sidecars(), Photos(tool)), read=predictor.read)
         failed = bring_up_to_date(indexer)
     return FAILED if failed else DONE
 

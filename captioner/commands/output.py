@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from tqdm import tqdm
 
+from captioner.images import DecodedPhoto
 from captioner.types import Caption
 
 DONE, FAILED = 0, 1  # exit status
@@ -55,12 +55,12 @@ def escaped(text: str) -> str:
     return text.translate(ESCAPES)
 
 
-def json_line(path: object, image: Image.Image, captions: Sequence[Caption]) -> str:
+def json_line(path: object, photo: DecodedPhoto, captions: Sequence[Caption]) -> str:
     """Return a photo and captions of it as one line of JSON."""
     attention = captions[0].attention
     values = {
         "path": str(path),
-        "image": {"width": image.width, "height": image.height, "format": image.format},
+        "image": {"width": photo.width, "height": photo.height, "format": photo.format},
         "captions": [caption_to_dict(caption) for caption in captions],
         "attention_grid": None if attention is None else attention.shape[1:],
     }

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from captioner.commands.output import complain, shown
 from captioner.errors import CaptionerError, ImageError, OptionError, UnsupportedImageError
-from captioner.images import DEFAULT_LIMITS, SUFFIXES, read_image
+from captioner.images import DEFAULT_LIMITS, SUFFIXES, DecodedPhoto, Read, decode_photo, read_image
 
 BATCH_SIZE = 8
 SIDECAR = ".xmp"  # how the names of files beside photos end that hold their metadata
@@ -62,11 +62,22 @@ class Photo:
 
     Attributes:
         source: Where it is from.
-        image: The upright picture, RGB.
+        data: The bytes of its file.
+        decoded: What was read of it.
     """
 
     source: Source
-    image: Image.Image
+    data: bytes
+    decoded: DecodedPhoto
+
+    @property
+    def image(self) -> Image.Image:
+        """The upright picture, RGB, perhaps smaller than the photo."""
+        return self.decoded.image
+
+    def in_full(self) -> Image.Image:
+        """Return the upright picture in full, to draw on."""
+        return read_image(self.data)
 
 
 def find_photos(arguments: Iterable[str], *, recursive: bool = False) -> tuple[list[Source], bool]:
@@ -142,22 +153,28 @@ def _count(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
-def read_photos(sources: Sequence[Source]) -> Iterator[list[Photo]]:
+def read_photos(sources: Sequence[Source], read: Read) -> Iterator[list[Photo]]:
     """Read photos in batches, report those that cannot be read, and show whoever waits how far it is."""
     hidden = len(sources) == 1 or not sys.stderr.isatty()
     with tqdm(total=len(sources), unit="photo", file=sys.stderr, disable=hidden) as progress:
         for start in range(0, len(sources), BATCH_SIZE):
             batch = sources[start : start + BATCH_SIZE]
-            photos = [photo for source in batch if (photo := read_photo(source)) is not None]
+            photos = [photo for source in batch if (photo := read_photo(source, read)) is not None]
             if photos:
                 yield photos
             progress.update(len(batch))
 
 
-def read_photo(source: Source) -> Photo | None:
-    """Read a photo; report it and return ``None`` if that fails."""
+def read_photo(source: Source, read: Read = decode_photo) -> Photo | None:
+    """Read a photo; report it and return ``None`` if that fails.
+
+    Args:
+        source: Where it is from.
+        read: How, such as by :meth:`captioner.predictor.CaptionPredictor.read`.
+    """
     try:
-        return Photo(source, read_image(read_bytes(source, DEFAULT_LIMITS.max_bytes + 1)))
+        data = read_bytes(source, DEFAULT_LIMITS.max_bytes + 1)
+        return Photo(source, data, read(data))
     except OSError as error:
         complain(f"{shown(source)}: {_hint(source) or error.strerror or error}")
     except CaptionerError as error:

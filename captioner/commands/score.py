@@ -40,17 +40,18 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Score texts; return the exit status."""
     files = _heatmap_files(arguments)
-    photo = read_photo(arguments.photo)
+    predictor = load_model(arguments)
+    photo = read_photo(arguments.photo, predictor.read)
     if photo is None:
         return FAILED
-    captions = list(_scores(load_model(arguments), photo, arguments.texts))
+    captions = list(_scores(predictor, photo, arguments.texts))
     _warn_of_unknown_words(captions)
     if arguments.json:
-        say(json_line(photo.source, photo.image, captions))
+        say(json_line(photo.source, photo.decoded, captions))
     for caption in captions if not arguments.json else ():
         say(_lines(caption, words=arguments.words))
     for file, caption in zip(files, captions, strict=False):
-        contact_sheet(photo.image, caption).save(file)
+        contact_sheet(photo.in_full(), caption).save(file)
     return DONE
 
 

@@ -9,9 +9,8 @@ from numpy.typing import NDArray
 from captioner.activations import Unit, choose_units, unit_plot, unit_rows
 from captioner.commands.arguments import add_decoding, add_model, decoding_options, given_decoding, load_model, spelled
 from captioner.commands.output import DONE, FAILED, say
-from captioner.commands.photos import Photo, Source, picture_files, read_photo
+from captioner.commands.photos import Source, picture_files, read_photo
 from captioner.errors import OptionError
-from captioner.types import Caption
 
 EPILOG = """\
 Each unit is a row that repeats the caption, each word on the colour of the unit's activation: from blue, -1,
@@ -49,10 +48,14 @@ def run(arguments: Namespace) -> int:
     units = [Unit.parse(text) for text in arguments.unit]
     _check_text_alone(arguments)
     [file] = picture_files("--out", arguments.out, [arguments.photo.name], [arguments.photo])
-    photo = read_photo(arguments.photo)
+    options, predictor = decoding_options(arguments), load_model(arguments)
+    photo = read_photo(arguments.photo, predictor.read)
     if photo is None:
         return FAILED
-    caption = _caption(arguments, photo)
+    if arguments.text is not None:
+        caption = predictor.score(photo.image, arguments.text, activations=True)
+    else:
+        caption = predictor.caption(photo.image, options, activations=True)
     activations = caption.activations or {}
     drawn = units or choose_units(activations)
     unit_plot([word.text for word in caption.words], unit_rows(activations, drawn)).save(file)
@@ -65,14 +68,6 @@ def _check_text_alone(arguments: Namespace) -> None:
     given = given_decoding(arguments)
     if arguments.text is not None and given:
         raise OptionError(f"--text is read as it is; {', '.join(map(spelled, given))} would change nothing")
-
-
-def _caption(arguments: Namespace, photo: Photo) -> Caption:
-    options = decoding_options(arguments)
-    predictor = load_model(arguments)
-    if arguments.text is not None:
-        return predictor.score(photo.image, arguments.text, activations=True)
-    return predictor.caption(photo.image, options, activations=True)
 
 
 def _list(activations: Mapping[str, NDArray[np.float32]], drawn: Iterable[Unit]) -> None:

@@ -15,6 +15,7 @@ from captioner.commands.output import DONE, FAILED, complain, escaped, say, show
 from captioner.commands.photos import BATCH_SIZE, Photo, Source, find_photos, read_photo
 from captioner.errors import MetadataError
 from captioner.files import remove_abandoned
+from captioner.images import Read, decode_photo
 from captioner.index.update import Describe
 from captioner.metadata.writer import WANTED, Place, Writer
 from captioner.types import Caption
@@ -80,7 +81,11 @@ def run(arguments: Namespace) -> int:
             predictor = load_model(arguments)
             writer = writer_of(arguments, place, other, predictor.info)
             counts = write_captions(
-                sources, writer, lambda images: predictor.captions(images, options), dry=arguments.dry_run
+                sources,
+                writer,
+                lambda images: predictor.captions(images, options),
+                dry=arguments.dry_run,
+                read=predictor.read,
             )
         else:
             counts = Counter()
@@ -94,7 +99,9 @@ def _progress(sources: Sequence[Source]) -> Any:
     return tqdm(total=len(sources), unit="photo", file=sys.stderr, disable=hidden)
 
 
-def write_captions(sources: Sequence[Source], writer: Writer, describe: Describe, *, dry: bool) -> Counter[str]:
+def write_captions(
+    sources: Sequence[Source], writer: Writer, describe: Describe, *, dry: bool, read: Read = decode_photo
+) -> Counter[str]:
     """Write captions of photos; return how many photos there were of each kind.
 
     Args:
@@ -102,10 +109,11 @@ def write_captions(sources: Sequence[Source], writer: Writer, describe: Describe
         writer: Says which are wanted, and writes.
         describe: The model: captions of some pictures.
         dry: Whether nothing is written.
+        read: How photos are read, such as by :meth:`captioner.predictor.CaptionPredictor.read`.
     """
     counts = Counter[str]()
     with _progress(sources) as progress:
-        wanted = _wanted(sources, writer, counts, progress)
+        wanted = _wanted(sources, writer, read, counts, progress)
         while photos := list(islice(wanted, BATCH_SIZE)):
             found = describe([photo.image for photo in photos])
             for photo, (best, *_) in zip(photos, found, strict=True):
@@ -114,11 +122,13 @@ def write_captions(sources: Sequence[Source], writer: Writer, describe: Describe
     return counts
 
 
-def _wanted(sources: Sequence[Source], writer: Writer, counts: Counter[str], progress: Any) -> Iterator[Photo]:
+def _wanted(
+    sources: Sequence[Source], writer: Writer, read: Read, counts: Counter[str], progress: Any
+) -> Iterator[Photo]:
     """Yield the photos that are to be captioned, and count the others."""
     for source in sources:
         verdict = _verdict(source, writer)
-        photo = read_photo(source) if verdict == WANTED else None
+        photo = read_photo(source, read) if verdict == WANTED else None
         if photo is not None:
             yield photo
         else:

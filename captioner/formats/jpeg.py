@@ -19,6 +19,7 @@ MAX_SEGMENTS = 4096  # a photo has tens, one with large metadata some hundreds o
 _MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd7\xff])")  # not stuffed bytes and restarts, which coded data may hold
 _START, _END, _SCAN, _APP1 = 0xD8, 0xD9, 0xDA, 0xE1
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_SCALABLE = frozenset((0xC0, 0xC1, 0xC2))  # blocks of cosines, whose high frequencies can be left out
 _PROGRESSIVE = frozenset((0xC2, 0xC6, 0xCA, 0xCE))
 _NOT_NEEDED = frozenset((*range(0xE1, 0xEE), 0xEF, 0xFE))  # APP0 and APP14 tell the colours
 _EXIF, _XMP = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
@@ -62,7 +63,7 @@ def needed_of_jpeg(data: bytes) -> Needed:
     """Return what of a JPEG file its picture needs: neither comments and metadata, nor what follows it.
 
     A file without an end marker gets one, if all scans that its picture needs have begun; whether the last of them is
-    all there, its pixels must show (see :class:`Needed`).
+    all there, its pixels must show (see :class:`Needed`): all of them, so that it is not scalable.
 
     Raises:
         InvalidImageError: If there are too many scans or segments, or scans are missing.
@@ -71,7 +72,7 @@ def needed_of_jpeg(data: bytes) -> Needed:
     metadata = [*found.exif, *found.xmp]
     kept = b"".join(found.pieces)
     if found.is_whole:
-        return Needed(kept, metadata)
+        return Needed(kept, metadata, scalable=found.frame[0] in _SCALABLE)
     if found.is_cut or not _all_scans_began(found):
         raise InvalidImageError("the JPEG image is truncated: not all of its scans are there")
     kept = _without_filling(kept)

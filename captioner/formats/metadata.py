@@ -25,11 +25,13 @@ class Needed:
         metadata: Blocks of EXIF and XMP, those to be trusted most first.
         padded: For a file whose end is missing: the same with more coded data before its end. If its pixels are
             those of ``data``, none of them depends on what follows, and so nothing of the picture was missing.
+        scalable: Whether the decoder may make the picture smaller as it decodes.
     """
 
     data: bytes
     metadata: Sequence[bytes] = ()
     padded: bytes | None = None
+    scalable: bool = False
 
 
 def first_orientation(metadata: Iterable[bytes]) -> int:

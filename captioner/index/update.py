@@ -9,7 +9,7 @@ from pathlib import Path
 from PIL import Image
 
 from captioner.errors import CaptionerError, MetadataError
-from captioner.images import DEFAULT_LIMITS, SUFFIXES, read_image
+from captioner.images import DEFAULT_LIMITS, SUFFIXES, Read, decode_photo
 from captioner.index.database import Entry, PhotoIndex
 from captioner.metadata.record import Found, Record
 from captioner.metadata.writer import Place
@@ -46,6 +46,7 @@ class Indexer:
         describe: The model: captions of some pictures.
         places: Where a caption of the model, or a person's description, may stand already: the sidecars, the photos.
         write: Where captions are written besides, before they are in the index; ``None`` is nowhere.
+        read: How photos are read, such as by :meth:`captioner.predictor.CaptionPredictor.read`.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Indexer:
         describe: Describe,
         places: Iterable[Place],
         write: Write | None = None,
+        read: Read = decode_photo,
     ) -> None:
         self._index = index
         self._root = root
@@ -63,6 +65,7 @@ class Indexer:
         self._describe = describe
         self._places = tuple(places)
         self._write = write
+        self._read = read
 
     def changes(self) -> Changes:
         """Compare the folder with its entries.
@@ -127,7 +130,7 @@ class Indexer:
         for path, _, found in read:
             if found.record is None or not found.record.is_of(self._model):
                 try:
-                    pictures[path] = _picture(self._root / path)
+                    pictures[path] = self._picture(path)
                 except (OSError, CaptionerError) as error:
                     errors[path] = str(error)
         made = self._describe(list(pictures.values())) if pictures else []
@@ -140,6 +143,10 @@ class Indexer:
             )
             for path, stamp, found in read
         ]
+
+    def _picture(self, path: str) -> Image.Image:
+        with (self._root / path).open("rb") as file:
+            return self._read(file.read(DEFAULT_LIMITS.max_bytes + 1)).image
 
     def _written(self, path: str, caption: Caption) -> str | None:
         """Write a caption where captions are written besides; return the stamp after that."""
@@ -167,11 +174,6 @@ class Indexer:
 def is_photo(name: str) -> bool:
     """Whether a file is a photo, by its name."""
     return name.lower().endswith(SUFFIXES) and not name.startswith(".")
-
-
-def _picture(path: Path) -> Image.Image:
-    with path.open("rb") as file:
-        return read_image(file.read(DEFAULT_LIMITS.max_bytes + 1))
 
 
 def _refuse(error: OSError) -> None:

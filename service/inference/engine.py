@@ -13,7 +13,7 @@ from captioner.images import DEFAULT_LIMITS, ImageLimits, read_image
 from service.concurrency import pausing
 from service.errors import BusyError, DeadlinePassedError, DrainingError, NotReadyError, StuckError, TemporaryError
 from service.inference.admission import Admission
-from service.inference.jobs import Job, Model, Result, Task
+from service.inference.jobs import Job, Model, Photo, Result, Task
 from service.inference.queue import JobQueue
 from service.inference.worker import InferenceThread
 from service.observability.observer import Observer, Reason
@@ -125,14 +125,15 @@ class Engine:
             model: Who shall look at it; if left out, the model that answers now.
 
         Raises:
-            ImageError: If the bytes are no usable image; see :func:`captioner.images.read_image`.
+            ImageError: If the bytes are no usable image; see :func:`captioner.images.decode_photo`.
             DeadlinePassedError: If others were decoded until it was too late.
         """
         chosen = model or self.model
 
         def decode() -> Job:
             start = time.perf_counter()
-            job = Job.prepare(chosen, read_image(data, limits), task, deadline)
+            read = chosen.read(data, limits)
+            job = Job(chosen, read.image, Photo(read.width, read.height, read.format), task, deadline)
             job.decode_seconds = time.perf_counter() - start
             return job
 

@@ -9,6 +9,7 @@ from PIL.Image import Image
 
 from captioner.answers.answering import Answers
 from captioner.decoding import DecodingOptions
+from captioner.images import DecodedPhoto, ImageLimits
 from captioner.types import Caption
 from service.inference.predictor import Predictor
 
@@ -66,6 +67,14 @@ class Model:
     def understands(self, question: str) -> bool:
         """Whether the model answers questions, and knows all words of this one."""
         return self.predictor.understands(question)
+
+    def read(self, data: bytes, limits: ImageLimits) -> DecodedPhoto:
+        """Read an upload as the model is shown it, as small as the model allows.
+
+        Raises:
+            ImageError: If the bytes are no usable image; see :func:`captioner.images.decode_photo`.
+        """
+        return self.predictor.read(data, limits)
 
     def prepare(self, image: Image) -> Image:
         """Return an upright image as the model is shown it, made small if the model allows it."""
@@ -244,11 +253,6 @@ class Job:
     decode_seconds: float = 0.0
     submitted: float = 0.0
     answer: "Future[Result]" = field(default_factory=Future)
-
-    @classmethod
-    def prepare(cls, model: Model, image: Image, task: Task, deadline: float) -> "Job":
-        """Return the job of an upright image, which is not kept."""
-        return cls(model, model.prepare(image), Photo(image.width, image.height, image.format), task, deadline)
 
     def goes_with(self, other: "Job") -> bool:
         """Return whether the two can be in one batch."""

@@ -1,6 +1,7 @@
 """What the service needs of a model, and what it does without."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 from PIL.Image import Image
@@ -8,6 +9,7 @@ from PIL.Image import Image
 from captioner.answers.answering import Answers
 from captioner.decoding import DecodingOptions
 from captioner.errors import OptionError
+from captioner.images import DecodedPhoto, ImageLimits, decode_photo
 from captioner.types import Caption
 
 
@@ -36,7 +38,7 @@ class ModelInfo(Protocol):
 
 
 class Predictor(Protocol):
-    """A model as the service calls it: all of it from one thread, but for :meth:`prepare`.
+    """A model as the service calls it: all of it from one thread, but for :meth:`read` and :meth:`prepare`.
 
     A class that inherits from it must have ``info``, ``captions`` and ``scores``; what else a model may lack is here.
     """
@@ -60,6 +62,15 @@ class Predictor(Protocol):
     def compiles_sizes(self) -> bool:
         """Whether the first batch of each size is slow, so that there should be few sizes, each tried at the start."""
         return True
+
+    def read(self, data: bytes, limits: ImageLimits) -> DecodedPhoto:
+        """Read an upload as the model is shown it; in any thread.
+
+        Raises:
+            ImageError: If the bytes are no usable image; see :func:`captioner.images.decode_photo`.
+        """
+        photo = decode_photo(data, limits)
+        return replace(photo, image=self.prepare(photo.image))
 
     def prepare(self, image: Image) -> Image:
         """Return a picture, perhaps a smaller one, that stands for an upright RGB image; in any thread."""

@@ -14,10 +14,12 @@ from PIL import Image
 
 from captioner.checkpoint import SHIPPED, Checkpoint, save_checkpoint
 from captioner.decoding import DecodingOptions
-from captioner.errors import InvalidImageError, OptionError
+from captioner.errors import ImageTooLargeError, InvalidImageError, OptionError
+from captioner.images import ImageLimits, decode_photo
 from captioner.model import CaptionModel
 from captioner.predictor import CaptionPredictor
 from captioner.runtimes.torch import TorchRuntime
+from tests.support.pictures import noise_image
 
 pytestmark = pytest.mark.slow
 
@@ -66,6 +68,19 @@ def test_bytes_and_pictures_give_the_same(predictor: CaptionPredictor, pictures:
     assert predictor.caption(stream.getvalue()).text == predictor.caption(pictures[0]).text
     with pytest.raises(InvalidImageError):
         predictor.caption(stream.getvalue()[:200])
+
+
+def test_what_is_read_is_what_is_captioned_and_knows_its_size(predictor: CaptionPredictor) -> None:
+    stream = io.BytesIO()
+    noise_image(5, 700, 500).save(stream, "JPEG")
+    read = predictor.read(stream.getvalue())
+    assert (read.width, read.height, read.format, read.image.size) == (700, 500, "JPEG", (64, 64))
+    reduced = decode_photo(stream.getvalue(), side=64)
+    assert reduced.image.size == (350, 250)
+    assert np.array_equal(np.asarray(read.image), np.asarray(predictor.transform.squash(reduced.image, reduced.box)))
+    assert predictor.caption(stream.getvalue()).log_prob == predictor.caption(read.image).log_prob
+    with pytest.raises(ImageTooLargeError, match="700 x 500"):
+        predictor.read(stream.getvalue(), ImageLimits(max_side=699))
 
 
 @pytest.mark.parametrize(

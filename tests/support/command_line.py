@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from captioner.decoding import DecodingOptions
+from captioner.images import DecodedPhoto, decode_photo
 from captioner.predictor import ModelInfo
 from captioner.types import Caption, Word
 
@@ -35,6 +36,9 @@ class FakePredictor:
         self.checkpoint = path
         self.place = "cpu (1 thread)" if device == "auto" else device
         return self
+
+    def read(self, data: bytes) -> DecodedPhoto:
+        return decode_photo(data)
 
     def captions(
         self, images: Sequence[Image.Image], options: DecodingOptions, *, activations: bool = False

@@ -51,7 +51,7 @@ def _source(image: ListedImage) -> Source:
 def _captions(
     predictor: CaptionPredictor, sources: Sequence[Source], options: DecodingOptions
 ) -> Iterator[tuple[Source, str]]:
-    for photos in read_photos(sources):
+    for photos in read_photos(sources, predictor.read):
         found = predictor.captions([photo.image for photo in photos], options)
         for photo, captions in zip(photos, found, strict=True):
             yield photo.source, captions[0].text

@@ -209,4 +209,4 @@ def caption_photos(
 
 def _encoded(predictor: CaptionPredictor, images: Sequence[CaptionedImage]) -> Iterator[Features]:
     for start in range(0, len(images), BATCH):
-        yield predictor.encode([read_photo(image.path) for image in images[start : start + BATCH]])
+        yield predictor.encode([read_photo(image.path, predictor.read) for image in images[start : start + BATCH]])

@@ -20,7 +20,7 @@ from tqdm import tqdm
 from captioner.config import ImageConfig
 from captioner.cpus import available_cpus
 from captioner.errors import ImageError
-from captioner.images import ImageTransform, read_image
+from captioner.images import ImageTransform, Read, decode_photo
 from training.data.photos import PhotoFile
 from training.errors import DataError
 from training.inputs.augmentation import MILD, Augmentation, augment
@@ -33,14 +33,18 @@ def hash_photos(digest: "hashlib._Hash", photos: Iterable[PhotoFile]) -> None:
         digest.update(hashlib.sha256(photo.read_bytes()).digest())
 
 
-def read_photo(path: PhotoFile) -> Image.Image:
+def read_photo(path: PhotoFile, read: Read = decode_photo) -> Image.Image:
     """Read the upright photo of a training or validation set.
+
+    Args:
+        path: Its file.
+        read: How; by default in full.
 
     Raises:
         DataError: If it is no usable image; the message names it.
     """
     try:
-        return read_image(path.read_bytes())
+        return read(path.read_bytes()).image
     except ImageError as error:
         raise DataError(f"{path}: {error} (unreadable = skip leaves such photos out)") from None
 
@@ -51,7 +55,7 @@ MARGIN = 8 / 7  # how much larger than the encoder's square photos are kept, so 
 
 @dataclass(frozen=True)
 class PlainPhotos:
-    """Photos as whoever captions with the model shows them, or all of them mirrored left to right.
+    """Photos as whoever captions with the model shows them, but read in full, or all of them mirrored left to right.
 
     Attributes:
         paths: The files.

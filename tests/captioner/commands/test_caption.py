@@ -9,8 +9,12 @@ from PIL import Image
 
 from captioner.decoding import DecodingOptions
 from captioner.errors import CheckpointError
+from captioner.heatmap import contact_sheet
+from captioner.images import read_image
+from captioner.predictor import CaptionPredictor
 from captioner.types import Caption
 from tests.support.command_line import FakePredictor, Run
+from tests.support.pictures import noise_image
 
 
 def test_a_photo(run: Run, predictor: FakePredictor, folder: Path) -> None:
@@ -94,6 +98,22 @@ def test_json(run: Run, predictor: FakePredictor, folder: Path) -> None:
     ]
     assert np.array_equal(first["attention"], predictor.attention)
     assert "activations" not in first
+
+
+def test_a_large_photo_is_captioned_reduced_and_drawn_in_full(
+    run: Run, small_model: CaptionPredictor, tmp_path: Path
+) -> None:
+    path = tmp_path / "large.jpg"
+    noise_image(3, 800, 600).save(path)
+    assert small_model.read(path.read_bytes()).image.size == (64, 64)
+    found = small_model.caption(path.read_bytes())
+    value = json.loads(run("caption", path, "--json", "--heatmap", tmp_path / "map.png")[1][0])
+    assert value["image"] == {"width": 800, "height": 600, "format": "JPEG"}
+    assert (value["captions"][0]["text"], value["captions"][0]["log_prob"]) == (found.text, found.log_prob)
+    expected = contact_sheet(read_image(path.read_bytes()), found)
+    assert np.array_equal(
+        np.asarray(Image.open(tmp_path / "map.png").convert("RGB")), np.asarray(expected.convert("RGB"))
+    )
 
 
 def test_activations_and_attention_are_rounded(run: Run, predictor: FakePredictor, folder: Path) -> None:

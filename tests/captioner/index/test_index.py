@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from captioner.errors import OptionError
+from captioner.images import DecodedPhoto
 from captioner.index.database import Entry, PhotoIndex
 from captioner.index.update import Indexer
 from captioner.metadata.record import Record
@@ -58,6 +59,18 @@ def update(work: Indexer) -> list[Entry]:
     changes = work.changes()
     work.remove(changes.gone)
     return [entry for entries in work.add(changes.wanted) for entry in entries]
+
+
+def test_photos_are_read_as_it_is_told(index: PhotoIndex, root: Path) -> None:
+    sizes = []
+
+    def read(data: bytes) -> DecodedPhoto:
+        sizes.append(len(data))
+        return DecodedPhoto(Image.new("RGB", (7, 7)), 4000, 3000, "JPEG")
+
+    entries = update(indexer(index, root, Model(), read=read))
+    assert [entry.caption for entry in entries] == ["width 7"] * 3
+    assert sorted(sizes) == sorted((root / entry.path).stat().st_size for entry in entries)
 
 
 def found(index: PhotoIndex, text: str) -> list[str]:

@@ -17,15 +17,17 @@ from PIL import Image
 
 from captioner.decoding import DecodingOptions
 from captioner.errors import InvalidImageError, OptionError
+from captioner.images import DecodedPhoto, ImageLimits
 from captioner.types import Caption
 from service import Settings
 from service.errors import BusyError, DeadlinePassedError, DrainingError, NotReadyError, StuckError
 from service.inference.engine import Engine
-from service.inference.jobs import Captioning, Job, Model, Scoring, Task
+from service.inference.jobs import Captioning, Job, Model, Photo, Scoring, Task
 from service.inference.worker import batch_sizes
 from tests.support.fakes import FakeInfo, FakePredictor
 from tests.support.gates import PATIENCE, Clock, Gate, Listener, picture, red
 
+PHOTO = Photo(8, 8, None)
 GREEDY = Captioning(DecodingOptions(beam_size=1))
 TASKS: list[Task] = [GREEDY, Captioning(DecodingOptions(beam_size=3)), Scoring("red"), Scoring("red", activations=True)]
 
@@ -40,7 +42,7 @@ class Bench:
         self.engine.use(Model(predictor))
 
     def submit(self, shade: int, task: Task = GREEDY, patience: float = 10) -> Job:
-        job = Job.prepare(self.engine.model, picture(shade), task, self.clock.now + patience)
+        job = Job(self.engine.model, picture(shade), PHOTO, task, self.clock.now + patience)
         self.engine.submit(job)
         return job
 
@@ -241,19 +243,34 @@ def test_a_photo_keeps_its_size_but_not_its_pixels() -> None:
     assert bench.listener.decodings == 1
 
 
+def test_a_predictor_may_read_photos_itself() -> None:
+    limits = ImageLimits(max_side=999)
+
+    class Reading(FakePredictor):
+        def read(self, data: bytes, given: ImageLimits) -> DecodedPhoto:
+            assert (data, given) == (b"a large photo", limits)
+            return DecodedPhoto(picture(9), 4000, 3000, "JPEG")
+
+    bench = Bench(Reading())
+    job = bench.engine.decode(b"a large photo", GREEDY, limits, deadline=bench.clock.now + 10)
+    assert job.photo == Photo(4000, 3000, "JPEG")
+    bench.engine.submit(job)
+    assert bench.engine.wait(job).captions[0].text == "a photo of red 9"
+
+
 def test_decoding_is_limited_and_ends_at_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
     at_once, most, lock, opened = [0], [0], threading.Lock(), threading.Event()
 
-    def read_image(*_: object) -> Image.Image:
+    def decode_photo(*_: object) -> DecodedPhoto:
         with lock:
             at_once[0] += 1
             most[0] = max(most[0], at_once[0])
         assert opened.wait(PATIENCE)
         with lock:
             at_once[0] -= 1
-        return picture(1)
+        return DecodedPhoto(picture(1), 8, 8, "PNG")
 
-    monkeypatch.setattr("service.inference.engine.read_image", read_image)
+    monkeypatch.setattr("service.inference.jobs.decode_photo", decode_photo)
     bench = Bench(FakePredictor(), max_decoding=2)
     with ThreadPoolExecutor(8) as threads:
         reading = [

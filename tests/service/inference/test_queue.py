@@ -6,7 +6,7 @@ import pytest
 
 from captioner.decoding import DecodingOptions
 from service.errors import DeadlinePassedError, DrainingError
-from service.inference.jobs import Captioning, Job, Model, Scoring, Task
+from service.inference.jobs import Captioning, Job, Model, Photo, Scoring, Task
 from service.inference.queue import JobQueue
 from tests.support.fakes import FakePredictor
 from tests.support.gates import Clock, Listener, picture
@@ -26,7 +26,7 @@ class Hall:
         self.queue = JobQueue(max_batch, max_wait, lambda: self.entered + self.elsewhere, self.listener, self.clock)
 
     def enter(self, task: Task = GREEDY, model: Model = MODEL, patience: float = 10) -> Job:
-        job = Job.prepare(model, picture(0), task, self.clock.now + patience)
+        job = Job(model, picture(0), Photo(8, 8, None), task, self.clock.now + patience)
         job.submitted = self.clock.now
         self.entered += 1
         self.queue.put(job)
