@@ -270,7 +270,7 @@ def test_decoding_is_limited_and_ends_at_the_deadline(monkeypatch: pytest.Monkey
             at_once[0] -= 1
         return DecodedPhoto(picture(1), 8, 8, "PNG")
 
-    monkeypatch.setattr("service.inference.jobs.decode_photo", decode_photo)
+    monkeypatch.setattr("service.inference.predictor.decode_photo", decode_photo)
     bench = Bench(FakePredictor(), max_decoding=2)
     with ThreadPoolExecutor(8) as threads:
         reading = [
