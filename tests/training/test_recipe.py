@@ -28,6 +28,7 @@ SHIPPED: dict[str, type[Any]] = {
     "flickr8k": Recipe,
     "flickr8k-all": StagesRecipe,
     "flickr8k-answers": AnswerRecipe,
+    "flickr8k-classes-all": StagesRecipe,
     "flickr8k-concepts": ConceptRecipe,
     "flickr8k-critical": Recipe,
     "flickr8k-together": Recipe,
