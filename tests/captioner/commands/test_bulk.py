@@ -51,7 +51,12 @@ class Program:
         command = [sys.executable, "-m", "captioner", "bulk", *map(str, arguments)]
         self._told = tmp_path / f"{self.mark}.txt"
         with self._told.open("w") as told:
-            self.process = subprocess.Popen(command, env=environment, stdout=told, stderr=told, cwd=tmp_path)
+            # Whoever runs the tests in the background of a script has them ignore Ctrl-C, and all that they begin.
+            before = signal.signal(signal.SIGINT, signal.default_int_handler)
+            try:
+                self.process = subprocess.Popen(command, env=environment, stdout=told, stderr=told, cwd=tmp_path)
+            finally:
+                signal.signal(signal.SIGINT, before)
 
     def ended(self) -> tuple[int, str]:
         return self.process.wait(PATIENCE), self._told.read_text()
