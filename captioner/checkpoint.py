@@ -189,6 +189,8 @@ def read_class_words(file: CheckpointFile, description: Description) -> ClassWor
         CheckpointError: If the file is damaged.
         ConfigError: If its tensors do not fit its header.
     """
+    if description.class_words is None:  # the whole file would be parsed once more for nothing
+        return None
     tensors = {name: value.numpy() for name, value in _tensors(file).items() if name.startswith(PREFIX)}
     return ClassWords.read(description.class_words, tensors, len(description.tokenizer))
 

@@ -8,7 +8,8 @@ import numpy as np
 
 LONGEST = 4  # n-grams have up to so many tokens, as in BLEU and CIDEr
 
-Counts = list[Counter[tuple[int, ...]]]
+Counted = tuple[Counter[tuple[int, ...]], int]  # n-grams of one size, and the sum of their squares
+Counts = list[Counted]
 
 
 def consensus(captions: Sequence[Sequence[int]], scores: Sequence[float], temperature: float) -> int:
@@ -35,8 +36,10 @@ def consensus(captions: Sequence[Sequence[int]], scores: Sequence[float], temper
 
 
 def counts(tokens: Sequence[int]) -> Counts:
-    """Return how often a caption has each n-gram, for n from 1 to 4."""
-    return [Counter(zip(*(tokens[start:] for start in range(size)))) for size in range(1, LONGEST + 1)]  # noqa: B905
+    """Return how often a caption has each n-gram, for n from 1 to 4, and the sums of these numbers' squares."""
+    sizes = range(1, LONGEST + 1)
+    counted = [Counter(zip(*(tokens[start:] for start in range(size)))) for size in sizes]  # noqa: B905
+    return [(ngrams, sum(count * count for count in ngrams.values())) for ngrams in counted]
 
 
 def similarity(one: Counts, other: Counts) -> float:
@@ -47,10 +50,7 @@ def similarity(one: Counts, other: Counts) -> float:
     return sum(_cosine(a, b) for a, b in zip(one, other, strict=True)) / LONGEST
 
 
-def _cosine(one: Counter[tuple[int, ...]], other: Counter[tuple[int, ...]]) -> float:
-    product = sum(count * other[ngram] for ngram, count in one.items() if ngram in other)
-    return product / math.sqrt(_square(one) * _square(other)) if product else 0.0
-
-
-def _square(ngrams: Counter[tuple[int, ...]]) -> int:
-    return sum(count * count for count in ngrams.values())
+def _cosine(one: Counted, other: Counted) -> float:
+    (ours, square), (theirs, their_square) = one, other
+    product = sum(count * theirs[ngram] for ngram, count in ours.items() if ngram in theirs)
+    return product / math.sqrt(square * their_square) if product else 0.0
